@@ -1,0 +1,46 @@
+"""Prepares one node's database before its processes start: structure, identity, staff, and the root at the top.
+
+Run as `python -m biaojie.processes.prepare` with the node's settings; reads `{"title", "prefixes", "users"}` as JSON
+from standard input. Every step may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import django
+
+
+def main() -> None:
+    """Bring the database named by the settings to the state in which the node's processes can start."""
+    wanted: dict[str, Any] = json.load(sys.stdin)
+    django.setup()
+    from biaojie.site.migrate import migrate
+
+    from biaojie.base import settings
+
+    current = settings.load()
+    migrate()
+    from biaojie.foundation.accounts import operations as accounts
+    from biaojie.foundation.nodes import operations as nodes
+
+    nodes.establish(settings=current, title=wanted["title"])
+    for user in wanted["users"]:
+        accounts.ensure_user(
+            actor="system:prepare",
+            username=user["username"],
+            password=user["password"],
+            role=user["role"],
+            display_name=user["title"],
+        )
+    if current.role == "top":
+        from biaojie.registry import operations as registry
+
+        octets = registry.found_root(actor="system:prepare")
+        current.bootstrap.write_bytes(octets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Runs a chain of nodes on one machine: start in order, watch, restart what dies, end everything with itself.
+
+All children are forked from the main thread, whose death the kernel tells them (see `lifeline`); a folder has one
+supervisor at a time (a lock on `DIR/up.lock`). Setting up — enrolment, prefixes, demonstration data — runs in a thread
+over the nodes' own API and knows nothing that a stranger's client would not know.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from biaojie.base.errors import BiaojieError
+from biaojie.foundation.postgres.cluster import Cluster
+from biaojie.processes import chain, databases, ports, setting_up
+from biaojie.processes.children import Child, ChildSpec, terminate_all
+from biaojie.processes.control import Listener
+from biaojie.processes.errors import AlreadyRunning, ChildFailed, NoSuchNode
+
+READY_WITHIN_S = 90.0
+END_WITHIN_S = 20.0
+TICK_S = 0.2
+DATABASE_CHILD = "database/postgres"
+
+
+class Supervisor:
+    """One folder's chain. `run` returns the exit status when the chain has ended."""
+
+    def __init__(
+        self, directory: Path, *, port_base: int | None = None, demo: bool = True, say: Callable[[str], None] = print
+    ) -> None:
+        self.directory = directory
+        self.port_base = port_base
+        self.demo = demo
+        self.say = say
+        self.children: dict[str, Child] = {}
+        self.nodes: list[chain.PlannedNode] = []
+        self._ending = threading.Event()
+        self._failure: BaseException | None = None
+        self._announced: dict[str, Any] = {}
+
+    def run(self) -> int:
+        """Start everything, serve until asked to end. Raises `BiaojieError` when it cannot even begin."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _folder_lock(self.directory):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: self._ending.set())
+            listener = Listener(self.directory)
+            try:
+                self._begin()
+                self._serve(listener)
+            finally:
+                self._end()
+                listener.close()
+        if self._failure is not None:
+            if isinstance(self._failure, BiaojieError):
+                raise self._failure
+            raise RuntimeError("启动未完成") from self._failure
+        return 0
+
+    def _begin(self) -> None:
+        block = ports.choose(self.directory, wanted=self.port_base, nodes=len(chain.CHAIN))
+        server = databases.server_for(self.directory)
+        self.nodes = chain.plan(self.directory, block, server.url)
+        if server.cluster is not None:
+            self._start_database(server.cluster)
+        for node in self.nodes:
+            chain.write_settings(node, bootstrap=self.directory / "bootstrap.bin")
+        prepared = databases.prepare(server, [node for node in self.nodes if node.has_database], self.directory)
+        for node in self.nodes:
+            for spec in chain.child_specs(node, data=self.directory):
+                (node.directory / "worker.ready").unlink(missing_ok=True)
+                self._add(spec).start()
+        threading.Thread(target=self._set_up, args=(prepared,), name="setting-up", daemon=True).start()
+
+    def _start_database(self, cluster: Cluster) -> None:
+        cluster.initialise()
+        argv, popen = cluster.command()
+        child = self._add(
+            ChildSpec(
+                name=DATABASE_CHILD,
+                argv=argv,
+                environment=os.environ.copy(),
+                log=self.directory / "log" / "postgres.log",
+                probe=lambda: True,
+                popen=popen,
+            )
+        )
+        child.start()
+        cluster.wait_ready(60.0)
+
+    def _add(self, spec: ChildSpec) -> Child:
+        child = self.children[spec.name] = Child(spec)
+        return child
+
+    def _set_up(self, prepared: Mapping[str, Any]) -> None:
+        """In a thread: wait for the nodes one by one, set them up, write nodes.json, say `ready`."""
+        try:
+            for node in self.nodes:
+                for process in node.processes:
+                    self._wait_ready(self.children[f"{node.row.name}/{process}"])
+            announced = setting_up.run(self.nodes, prepared, directory=self.directory, demo=self.demo, say=self.say)
+            setting_up.write_nodes_file(self.directory, announced)
+            self.say(setting_up.address_table(announced))
+            self.say("ready")
+        except BaseException as error:
+            self._failure = error
+            self._ending.set()
+
+    def _wait_ready(self, child: Child) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not child.ready():
+            if self._ending.is_set():
+                raise KeyboardInterrupt
+            if time.monotonic() > deadline:
+                raise ChildFailed(name=child.spec.name, seconds=READY_WITHIN_S, log=child.spec.log)
+            time.sleep(0.05)
+
+    def _serve(self, listener: Listener) -> None:
+        while not self._ending.is_set():
+            select.select([listener.socket], [], [], TICK_S)
+            listener.serve_waiting(self._command)
+            for name, child in self.children.items():
+                status = child.restart_if_due()
+                if status is not None and not self._ending.is_set():
+                    self.say(f"{name} 已退出（{_status(status)}），正在重新启动")
+
+    def _end(self) -> None:
+        database = self.children.pop(DATABASE_CHILD, None)
+        terminate_all(list(self.children.values()), timeout_s=END_WITHIN_S)
+        if database is not None and database.process is not None:
+            database.wanted = False
+            # SIGINT is PostgreSQL's fast shutdown: it ends sessions, writes a checkpoint and leaves.
+            database.process.send_signal(signal.SIGINT)
+            database.terminate(timeout_s=END_WITHIN_S)
+
+    def _command(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        command = call.get("command")
+        if command == "down":
+            self._ending.set()
+            return {}
+        chosen = self._chosen(str(call.get("node", "")), call.get("process"))
+        for child in chosen:
+            if command == "stop":
+                child.kill()
+            elif command == "start":
+                child.start()
+        return {"processes": [{"name": child.spec.name, "pid": child.pid, "restarts": child.restarts} for child in chosen]}
+
+    def _chosen(self, node: str, process: object) -> list[Child]:
+        if not node:
+            return list(self.children.values())
+        wanted = f"{node}/{process}" if process else f"{node}/"
+        chosen = [child for name, child in self.children.items() if name == wanted or (not process and name.startswith(wanted))]
+        if not chosen:
+            raise NoSuchNode(name=wanted.rstrip("/"), known="、".join(sorted(self.children)))
+        return chosen
+
+
+class _folder_lock:  # noqa: N801  # reads as a verb in `with _folder_lock(directory):`
+    """Holds `DIR/up.lock`; a second holder is refused with the first one's pid."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "up.lock"
+        self._directory = directory
+
+    def __enter__(self) -> None:
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = self._file.read().strip() or "?"
+            self._file.close()
+            raise AlreadyRunning(directory=self._directory, pid=pid) from None
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+
+def _status(code: int) -> str:
+    if code < 0:
+        return f"信号 {signal.Signals(-code).name}"
+    return f"退出码 {code}"
+
+
+def main(directory: Path, *, port_base: int | None, demo: bool) -> int:
+    """Run a chain until it is told to end; errors are printed as one line with their code."""
+
+    def say(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    try:
+        return Supervisor(directory, port_base=port_base, demo=demo, say=say).run()
+    except BiaojieError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1

@@ -1,0 +1,35 @@
+"""The worker process of a node: fixed lanes for publishing, planned and queued work. No lane waits for another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import django
+
+from biaojie.base import clock, settings
+from biaojie.processes.lifeline import tie_to_parent
+
+
+def main() -> None:
+    """Run the lanes until SIGTERM; `worker.ready` in the node's folder says that they run."""
+    tie_to_parent()
+    current = settings.load()
+    clock.configure(offset_s=current.clock_offset_s, scale=current.clock_scale, origin_s=current.clock_origin_s or None)
+    django.setup()
+    from biaojie.foundation.jobs import lanes
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    mark = current.node_dir / "worker.ready"
+    mark.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    try:
+        lanes.run(current.role, stop)
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,340 @@
+"""What a walk asks and is told, and what records and names say about where to ask next.
+
+Values and pure look-ups only; the order in which things are asked is `recursion`'s. The REC-1xx tree (`WalkError`)
+lists the ways a walk can end without the owner's word.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from biaojie.base.errors import BiaojieError
+from biaojie.codes.handle_names import HandleValue as HandleName
+from biaojie.codes.identifier import Identifier
+from biaojie.codes.systems import System
+from biaojie.codes.vaa import VaaValue
+from biaojie.handle.codes import ResponseCode
+from biaojie.handle.errors import HandleError
+from biaojie.handle.hashing import choose_server
+from biaojie.handle.sites import Server, Site, decode_site
+from biaojie.handle.values import TTL_ABSOLUTE, HandleValue, ascii_upper, type_matches
+from biaojie.resolution.cache import Endpoint
+
+PROTOCOL_NAMES = {0: "udp", 1: "tcp", 2: "http", 3: "https"}
+"""`handle.sites.Protocol` numbers as they are spelt in an `Endpoint`."""
+REFERRALS = frozenset({ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL})
+
+
+class WalkError(BiaojieError):
+    """解析未能完成"""
+
+    code = "REC-100"
+    response_code: ClassVar[int] = ResponseCode.ERROR
+
+
+class NoAnswer(WalkError):
+    """节点 {node} 没有应答，已尝试 {tried} 个地址"""
+
+    code = "REC-101"
+
+
+class WalkTimeout(WalkError):
+    """解析超过总时限 {limit_ms} 毫秒，最后询问 {node}"""
+
+    code = "REC-102"
+
+
+class TooManyQuestions(WalkError):
+    """解析路径过长：已询问 {asked} 次"""
+
+    code = "REC-103"
+    response_code = ResponseCode.RECURSION_COUNT_TOO_HIGH
+
+
+class ReferralLoop(WalkError):
+    """转介成环：{handle} 又被转回 {node}"""
+
+    code = "REC-104"
+
+
+class AliasLoop(WalkError):
+    """别名成环：{chain}"""
+
+    code = "REC-105"
+
+
+class UnusableReferral(WalkError):
+    """节点 {node} 的转介没有可用的地址"""
+
+    code = "REC-106"
+
+
+class UnknownPrefix(WalkError):
+    """前缀 {prefix} 未在{node}登记。"""
+
+    code = "REC-110"
+    response_code = ResponseCode.HANDLE_NOT_FOUND
+
+
+class PrefixNotRouted(WalkError):
+    """前缀 {prefix} 已登记，尚未配置解析地址。"""
+
+    code = "REC-111"
+    response_code = ResponseCode.HANDLE_NOT_FOUND
+
+
+class Refused(WalkError):
+    """{node} 拒绝查询：{reason}"""
+
+    code = "REC-113"
+
+
+class NoRoute(WalkError):
+    """{system} 编码 {identifier} 暂无解析路由，已查询{nodes}。"""
+
+    code = "REC-112"
+    response_code = ResponseCode.HANDLE_NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The limits of a walk; one field is one row."""
+
+    protocols: tuple[str, ...] = ("udp", "tcp", "http")
+    attempt_ms: int = 2000
+    total_ms: int = 5000
+    max_questions: int = 40
+    max_depth: int = 20
+    max_aliases: int = 10
+    answer_ttl_max_s: int = 2 * 86_400
+    delegation_ttl_max_s: int = 300
+    route_ttl_s: int = 60
+    negative_ttl_s: int = 30
+    allow_private: bool = False
+    certify: bool = False
+    follow_aliases: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandleRequest:
+    """The public values of a handle; no types = all of them."""
+
+    handle: str
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRequest:
+    """`GET /api/v1/routes?identifier=`."""
+
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRequest:
+    """`GET /api/handles/{identifier}` for an identifier that is no handle."""
+
+    identifier: str
+
+
+Request = HandleRequest | RouteRequest | ContentRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An address to ask, the key that signs its certified replies and the serial of the site record naming it."""
+
+    endpoint: Endpoint
+    public_key: bytes = b""
+    serial: int = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to ask now: the first of `targets`; the others are what is left should it fail."""
+
+    targets: tuple[Target, ...]
+    request: Request
+    reason: str
+    timeout_ms: int
+    certify: bool = False
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(target.endpoint for target in self.targets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a server said to a `HandleRequest` or `ContentRequest`; `referral` is the handle named by a 302 or 303."""
+
+    response_code: int
+    values: tuple[HandleValue, ...] = ()
+    referral: str = ""
+    message: str = ""
+    authoritative: bool = False
+    verified: bool = False
+    octets: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteReply:
+    """What a server said to a `RouteRequest`."""
+
+    system: str
+    matched: str
+    next: tuple[Endpoint, ...]
+    final: bool
+    octets: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the path; `error` non-empty = a try that failed."""
+
+    node: str
+    reason: str
+    cached: bool = False
+    protocol: str = ""
+    address: str = ""
+    response_code: int | None = None
+    octets: int = 0
+    elapsed_ms: float = 0.0
+    note: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the walk ended. `values` are all public values; `error` explains everything but 1, 100 and 200 of the owner."""
+
+    identifier: str
+    response_code: int
+    values: tuple[HandleValue, ...] = ()
+    ttl_s: int = 0
+    trace: tuple[Step, ...] = ()
+    node: str = ""
+    aliases: tuple[str, ...] = ()
+    cached: bool = False
+    verified: bool = False
+    message: str = ""
+    error: WalkError | None = None
+
+
+def is_root_handle(handle: str) -> bool:
+    """Is it asked at the root itself: prefix records (`0.NA/…`), other `0…` names, and names without a slash?"""
+    prefix, slash, _ = handle.partition("/")
+    return not slash or prefix == "0" or prefix.startswith("0.")
+
+
+def prefix_of(handle: str) -> str:
+    """What stands before the first slash."""
+    return handle.partition("/")[0]
+
+
+def parent_prefix(handle: str) -> str:
+    """The prefix a referral for this handle speaks of: for `0.NA/88.100.1` it is `88.100`."""
+    prefix, _, suffix = handle.partition("/")
+    name = suffix if is_root_handle(handle) and suffix else prefix
+    return name.rpartition(".")[0] or name
+
+
+def values_ttl(values: Iterable[HandleValue], now_s: float) -> float:
+    """Seconds until the first of these values runs out; 0 for none."""
+    left = [v.ttl - now_s if v.ttl_type == TTL_ABSOLUTE else float(v.ttl) for v in values]
+    return max(0.0, min(left, default=0.0))
+
+
+def text_of(values: Iterable[HandleValue], type_: str) -> str | None:
+    """The data of the first value of a type as text."""
+    return next((v.data.decode("utf-8", "surrogateescape") for v in values if type_matches(v.type, type_)), None)
+
+
+def sites_in(values: Iterable[HandleValue], types: tuple[str, ...]) -> tuple[Site, ...]:
+    """The site records among values; one that cannot be read is left out."""
+    sites = []
+    for value in values:
+        if any(type_matches(value.type, type_) for type_ in types):
+            try:
+                sites.append(decode_site(value.data))
+            except HandleError:
+                continue
+    return tuple(sites)
+
+
+def is_allowed(host: str, *, allow_private: bool) -> bool:
+    """May an address that came out of a record be asked? Names never, private ranges only where the setting says so."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_multicast or address.is_unspecified:
+        return False
+    return allow_private or address.is_global
+
+
+def handle_of(identifier: Identifier) -> str:
+    """The handle under which an identifier is resolved: as spelt; the Handle form of a VAA; `0.NA/…` for a bare prefix."""
+    value = identifier.value
+    if isinstance(value, VaaValue):
+        return value.handle
+    if isinstance(value, HandleName):
+        return f"0.NA/{value.prefix}" if value.suffix is None else f"{value.prefix}/{value.suffix}"
+    return identifier.text
+
+
+def wire_identifier(handle: str) -> Identifier:
+    """A handle as it came over the wire, taken as it is (an empty suffix, say, is for its node to judge)."""
+    return Identifier(
+        system=System.HANDLE, text=handle, canonical=ascii_upper(handle), routing_key=ascii_upper(prefix_of(handle))
+    )
+
+
+def targets_of(site: Site, handle: str | None) -> Iterator[Target]:
+    """The query interfaces of the server that answers for a handle (of every server when None), in wire order."""
+    if not site.servers:
+        return
+    for server in site.servers if handle is None else (choose_server(site, handle),):
+        for endpoint in endpoints_of(server):
+            yield Target(endpoint=endpoint, public_key=server.public_key, serial=site.serial)
+
+
+def endpoints_of(server: Server) -> Iterator[Endpoint]:
+    """The addresses at which a server takes queries; interfaces nobody could ask are left out."""
+    for interface in server.interfaces:
+        protocol = PROTOCOL_NAMES.get(interface.protocol)
+        if interface.query and protocol is not None and 0 < interface.port < 65536:
+            yield Endpoint(protocol, str(server.address), interface.port)
+
+
+def addresses_of(site: Site) -> Iterator[Endpoint]:
+    """Every address of a site at which queries are taken."""
+    for server in site.servers:
+        yield from endpoints_of(server)
+
+
+def reason_of(request: Request) -> str:
+    """What is asked, as the path says it."""
+    if isinstance(request, RouteRequest):
+        return f"查询 {request.identifier} 的路由"
+    if isinstance(request, ContentRequest):
+        return f"查询 {request.identifier}"
+    return f"查询 {request.handle}"
+
+
+def note_of(reply: Reply | RouteReply) -> str:
+    """What is remarkable about a reply, as the path says it."""
+    if isinstance(reply, RouteReply):
+        if not reply.next:
+            return "没有路由"
+        return f"路由 {reply.matched}" + ("，终点" if reply.final else "")
+    if reply.response_code in REFERRALS:
+        return f"转介{f' {reply.referral}' if reply.referral else ''}"
+    notes = ["权威应答"] if reply.authoritative else []
+    notes += ["已验签"] if reply.verified else []
+    return "，".join(notes)
