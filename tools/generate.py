@@ -1,6 +1,6 @@
 """Writes docs/reference/ from the declarations; with --check, fails when a file is stale.
 
-    python tools/generate.py [--check]
+python tools/generate.py [--check]
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #define SLOTS 64
-#define SLOT 2048
+#define SLOT 2112 /* as in the server compared with: not a power of two */
 
 static unsigned char in[SLOTS][SLOT], out[SLOTS][SLOT];
 static struct sockaddr_in names[SLOTS];

@@ -7,6 +7,7 @@ has an empty routing key. The scheme is accepted in any case and written in lowe
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -29,12 +30,13 @@ class Encoding:
     alphabet: frozenset[str]
 
 
-_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_LETTERS: Final = frozenset(string.ascii_letters)
+_DIGITS: Final = frozenset(string.digits)
 ENCODINGS: Final = MappingProxyType(
     {
-        "f": Encoding(title="Base58", shortest=22, longest=31, alphabet=frozenset(set("123456789" + _LOWER + _LOWER.upper()) - set("lIO"))),
-        "s": Encoding(title="Base64", shortest=32, longest=32, alphabet=frozenset("0123456789" + _LOWER + _LOWER.upper() + "+/-_=")),
-        "t": Encoding(title="Bech32", shortest=42, longest=42, alphabet=frozenset(set("0123456789" + _LOWER))),
+        "f": Encoding(title="Base58", shortest=22, longest=31, alphabet=(_LETTERS | _DIGITS) - set("0OIl")),
+        "s": Encoding(title="Base64", shortest=32, longest=32, alphabet=_LETTERS | _DIGITS | set("+/-_=")),
+        "t": Encoding(title="Bech32", shortest=42, longest=42, alphabet=frozenset(string.ascii_lowercase) | _DIGITS),
     }
 )
 
@@ -85,6 +87,7 @@ def read_bid(text: str) -> BidValue:
         if character not in encoding.alphabet:
             raise BadBidSuffixCharacter(position=position, character=character, encoding=encoding.title)
     if not encoding.shortest <= len(suffix) <= encoding.longest:
-        allowed = str(encoding.shortest) if encoding.shortest == encoding.longest else f"{encoding.shortest} 到 {encoding.longest}"
+        bounds = dict.fromkeys((str(encoding.shortest), str(encoding.longest)))
+        allowed = " 到 ".join(bounds)
         raise BadBidSuffixLength(encoding=encoding.title, length=len(suffix), allowed=allowed)
     return BidValue(acsn=acsn, enc_type=enc_type, code_type=code_type, suffix=suffix)

@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from biaojie.codes.errors import BadMdCharacter, BadMdLength, BadNsi, BadVersion
+from biaojie.codes.errors import BadEcodeUrl, BadMdCharacter, BadMdLength, BadNsi, BadVersion
 from biaojie.codes.plain_text import clean, is_digits, shown
 
 _SCHEME: Final = re.compile(r"(?:e|ecode)\s*=\s*|ecode\s*[:：]\s*|https?://[^/?#]+/(?:[^?#]*/)?E=", re.IGNORECASE)
+_BARRED: Final = re.compile(r"[0-4]\|[0-9]{4,5}\|")
 _BARE_SHORTEST: Final = 15
 """Shorter bare digits are far more likely something else (GTIN, a bare number)."""
 
@@ -67,8 +68,8 @@ class EcodeValue:
 
 
 def has_ecode_scheme(text: str) -> bool:
-    """Whether the text says that it is an Ecode."""
-    return _SCHEME.match(text) is not None
+    """Whether the text says that it is an Ecode: `E=`, `Ecode:`, an address with `/E=`, or the bars of `V|NSI|MD`."""
+    return _SCHEME.match(text) is not None or _BARRED.match(text) is not None
 
 
 def looks_like_bare_ecode(text: str) -> bool:
@@ -80,13 +81,19 @@ def looks_like_bare_ecode(text: str) -> bool:
 
 
 def without_scheme(text: str) -> str:
-    """V + NSI + MD as written, without `E=` and the like and without the bars of `V|NSI|MD`."""
+    """V + NSI + MD as written, without `E=` and the like and without the bars of `V|NSI|MD`.
+
+    Raises `BadEcodeUrl` where an address is not percent-encoded UTF-8.
+    """
     match = _SCHEME.match(text)
     body = text
     if match is not None:
         body = text[match.end() :]
         if match.group().lower().startswith("http"):
-            body = unquote(re.split(r"[?#]", body, maxsplit=1)[0])
+            try:
+                body = unquote(re.split(r"[?#]", body, maxsplit=1)[0], errors="strict")
+            except UnicodeDecodeError:
+                raise BadEcodeUrl(text=shown(text)) from None
     if body[1:2] == "|" and body.count("|") >= 2:
         body = "".join(body.split("|", 2))
     return body.strip()

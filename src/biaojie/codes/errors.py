@@ -4,11 +4,14 @@ CodeError
 ├── UnknownSystem 101 · UnrecognisedIdentifier 102 · EmptyText 103 · TextTooLong 104 · ForbiddenCharacter 105
 ├── HandleError    110: MissingPrefix 111 · MissingSuffix 112 · MissingSlash 113 · BadPrefixArc 114 · BadHandleUrl 115
 ├── OidError       120: BadArc 121 · TooFewArcs 122 · BadFirstArc 123 · BadSecondArc 124
-├── BidError       130: NotABid 131 · BadAcsn 132 · BadEncryptionType 133 · BadEncoding 134 · BadBidSuffixLength 135 · BadBidSuffixCharacter 136
+├── BidError       130: NotABid 131 · BadAcsn 132 · BadEncryptionType 133 · BadEncoding 134
+│                       BadBidSuffixLength 135 · BadBidSuffixCharacter 136
 ├── VaaError       140: NotAVaa 141 · BadVaaDigits 142 · BadSerialLength 143 · BadSerialCharacter 144 · NotExpressibleAsVaa 145
-├── EcodeError     150: BadVersion 151 · BadNsi 152 · BadMdLength 153 · BadMdCharacter 154
-├── Gs1Error       160: BadCheckDigit 161 · BadGs1Shape 162 · BadElement 163 · NoPrimaryKey 164 · BadDigitalLink 165 · RepeatedElement 166
-└── CoverageError  170: EmptyCoverage 171 · BadCoverage 172 · UnequalEnds 173 · ReversedRange 174 · UnrelatedEnds 175 · CoverageTooLong 176
+├── EcodeError     150: BadVersion 151 · BadNsi 152 · BadMdLength 153 · BadMdCharacter 154 · BadEcodeUrl 155
+├── Gs1Error       160: BadCheckDigit 161 · BadGs1Shape 162 · BadElement 163 · NoPrimaryKey 164
+│                       BadDigitalLink 165 · RepeatedElement 166
+└── CoverageError  170: EmptyCoverage 171 · BadCoverage 172 · UnequalEnds 173 · ReversedRange 174
+                        UnrelatedEnds 175 · CoverageTooLong 176
 
 Docstrings are the default messages; `data` carries what a machine wants to know.
 """
@@ -79,7 +82,7 @@ class MissingSlash(HandleError):
 
 
 class BadPrefixArc(HandleError):
-    """Handle 前缀“{prefix}”的第 {position} 段“{arc}”为空或含有不允许的字符（只能用字母、数字、“-”和“_”，各段以“.”分隔）"""
+    """Handle 前缀“{prefix}”第 {position} 段“{arc}”为空或有不允许的字符（只能用字母、数字，中间可有“-”和“_”，各段以“.”分隔）"""
 
     code = "CODE-114"
 
@@ -226,6 +229,12 @@ class BadMdCharacter(EcodeError):
     """Ecode 的主码 MD 第 {position} 位“{character}”不允许，应为{alphabet}（版本 {version}）"""
 
     code = "CODE-154"
+
+
+class BadEcodeUrl(EcodeError):
+    """Ecode 网址“{text}”的百分号编码不是 UTF-8"""
+
+    code = "CODE-155"
 
 
 class Gs1Error(CodeError):

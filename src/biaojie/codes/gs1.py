@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -29,7 +30,10 @@ from biaojie.codes.plain_text import clean, is_digits, shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One identification key: Chinese title, digits the check digit covers (0: none), digits before the company prefix, qualifiers."""
+    """One identification key: title, its qualifiers in order, and two widths.
+
+    `checked` leading digits end in a check digit (0: none); `skipped` of them stand before the company prefix.
+    """
 
     title: str
     checked: int = 0
@@ -62,7 +66,7 @@ _SHORTEST_COMPANY_PREFIX: Final = 4
 # The dates of attributes are not ours to judge: they do not name the thing.
 _CONFIG: Final = ParseConfig(gs1_element_strings_verify_date=False)
 _BRACKET: Final = re.compile(r"\(([0-9]{2,4})\)")
-_LINK: Final = re.compile(r"https?://[^/?#]+/(?:[^?#]*/)?([0-9]{2,4})/[0-9]{4}", re.IGNORECASE)
+_LINK: Final = re.compile(r"https?://[^/?#]+/([^?#]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,11 @@ def has_valid_check_digit(digits: str) -> bool:
     return is_digits(digits) and len(digits) > 1 and gs1_standard_check_digit(digits[:-1]) == int(digits[-1])
 
 
+def valid_check_digit(digits: str) -> int:
+    """The check digit that belongs behind these ASCII digits."""
+    return gs1_standard_check_digit(digits)
+
+
 def looks_like_bare_gs1(text: str) -> bool:
     """Whether the text has the digits of a GTIN, GLN or SSCC and a valid check digit."""
     return len(text) in BARE_LENGTHS and has_valid_check_digit(text)
@@ -107,7 +116,8 @@ def looks_like_element_string(text: str) -> bool:
 def looks_like_digital_link(text: str) -> bool:
     """Whether the text is an address (any host) with a GS1 key in its path."""
     match = _LINK.match(text)
-    return match is not None and match.group(1) in KEYS
+    segments = match.group(1).split("/") if match else []
+    return any(ai in KEYS and is_digits(value[:_SHORTEST_COMPANY_PREFIX]) for ai, value in pairwise(segments))
 
 
 def read_gs1(text: str) -> Gs1Value:

@@ -18,6 +18,7 @@ from biaojie.codes.errors import BadHandleUrl, BadPrefixArc, MissingPrefix, Miss
 from biaojie.codes.plain_text import clean, shown
 
 PREFIX_OF_PREFIXES: Final = "0.NA"
+_ARC: Final = re.compile(r"[^\W_](?:[\w\-]*[^\W_])?")
 _SCHEME: Final = re.compile(r"(?:hdl:/{0,2})|(?:https?://hdl\.handle\.net(?::\d+)?(?:/|$))", re.IGNORECASE)
 
 
@@ -82,8 +83,8 @@ def handle_of_prefix(prefix: str) -> str:
     """The handle that holds a prefix's own record: `88.100.1` → `0.NA/88.100.1`; raises `HandleError`."""
     named = prefix_named_by(prefix)
     if named is None:
-        raise BadPrefixArc(prefix=shown(prefix), position=prefix[: prefix.find("/")].count(".") + 1, arc=shown(prefix))
-    return f"{PREFIX_OF_PREFIXES}/{named}"
+        _check_prefix(prefix)
+    return f"{PREFIX_OF_PREFIXES}/{named or prefix}"
 
 
 def is_prefix_handle(text: str) -> bool:
@@ -96,7 +97,9 @@ def prefix_named_by(text: str) -> str | None:
     value = read_handle(text)
     if value.suffix is None:
         return value.prefix
-    return value.suffix if canonical_handle(value.prefix) == PREFIX_OF_PREFIXES else None
+    if canonical_handle(value.prefix) != PREFIX_OF_PREFIXES or _faulty_arc(value.suffix) is not None:
+        return None
+    return value.suffix
 
 
 def canonical_handle(text: str) -> str:
@@ -131,6 +134,11 @@ def _without_scheme(text: str) -> str:
 
 
 def _check_prefix(prefix: str) -> None:
-    for position, arc in enumerate(prefix.split("."), start=1):
-        if not arc or not arc.replace("-", "a").replace("_", "a").isalnum():
-            raise BadPrefixArc(prefix=shown(prefix), position=position, arc=shown(arc))
+    faulty = _faulty_arc(prefix)
+    if faulty is not None:
+        raise BadPrefixArc(prefix=shown(prefix), position=faulty[0], arc=shown(faulty[1]))
+
+
+def _faulty_arc(prefix: str) -> tuple[int, str] | None:
+    """Position (from 1) and text of the first arc that is not well formed."""
+    return next(((n, arc) for n, arc in enumerate(prefix.split("."), start=1) if _ARC.fullmatch(arc) is None), None)

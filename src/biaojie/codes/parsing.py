@@ -2,8 +2,8 @@
 
 Order of recognition (`recognise`), first hit wins:
 
-1. what says so itself: `did:bid:`, `urn:oid:`/`oid:`, `hdl:`/`https://hdl.handle.net/`, `E=`/`Ecode:`/an address with
-   `/E=`, `(01)…`, an address with a GS1 key in its path, `VAA` and six digits;
+1. what says so itself: `did:bid:`, `urn:oid:`/`oid:`, `hdl:`/`https://hdl.handle.net/`, `E=`/`Ecode:`/`V|NSI|MD`/an address
+   with `/E=`, `(01)…`, an address with a GS1 key in its path, `VAA` and six digits;
 2. bare digits: 8, 12, 13, 14 or 18 of them with a valid check digit are GS1; else 15 or more that fit an Ecode
    version's length are Ecode. So an 18-digit Ecode that happens to have a valid SSCC check digit reads as GS1: write
    `E=` before it;

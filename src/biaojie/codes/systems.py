@@ -68,5 +68,5 @@ _TITLES: Final = MappingProxyType(
     }
 )
 _SPELLINGS: Final = MappingProxyType(
-    {system.value.upper(): system for system in System} | {spelling: System.BID for spelling in ("DID/BID", "BID", "DIDBID", "DID-BID")}
+    {system.value.upper(): system for system in System} | dict.fromkeys(("DID/BID", "BID", "DIDBID", "DID-BID"), System.BID)
 )

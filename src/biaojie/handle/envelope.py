@@ -49,7 +49,11 @@ ENVELOPE = Layout(
     Envelope,
     Field("major", U8, "主版本"),
     Field("minor", U8, "次版本"),
-    Field("flags", Bits("bits", "B", ("compressed", 1), ("encrypted", 1), ("truncated", 1), ("suggested_major", 5)), "标志与建议主版本"),
+    Field(
+        "flags",
+        Bits("bits", "B", ("compressed", 1), ("encrypted", 1), ("truncated", 1), ("suggested_major", 5)),
+        "标志与建议主版本",
+    ),
     Field("suggested_minor", U8, "建议次版本"),
     Field("session_id", HEX32, "会话号"),
     Field("request_id", HEX32, "请求号"),
@@ -65,9 +69,7 @@ def decode_envelope(reader: Reader) -> Envelope:
     start = reader.pos
     envelope = ENVELOPE.unpack(reader)
     if envelope.message_length > MAX_MESSAGE:
-        raise LimitExceeded(
-            pointer=str(start + 16), field="message_length", actual=envelope.message_length, limit=MAX_MESSAGE
-        )
+        raise LimitExceeded(pointer=str(start + 16), field="message_length", actual=envelope.message_length, limit=MAX_MESSAGE)
     return envelope
 
 

@@ -1,14 +1,14 @@
 """What can go wrong between bytes and values.
 
-    HandleError
-    ├── DecodeError            1xx  the peer's bytes are wrong; `pointer` is the octet offset
-    │   ├── Truncated, LimitExceeded, TrailingBytes, UnexpectedValue, WrongDirection
-    │   ├── EncryptedMessage, InvalidKey, InvalidJson, InconsistentPackets
-    ├── EncodeError            2xx  our value does not fit the wire
-    ├── CredentialError        3xx  a signature or MAC is missing, wrong or not verifiable
-    ├── ChallengeError         4xx  an answer to a challenge is wrong or too costly
-    ├── SessionError           5xx  a session's group, counter or cipher text is refused
-    └── NoServer               6xx  a site names no server that could be asked
+HandleError
+├── DecodeError            1xx  the peer's bytes are wrong; `pointer` is the octet offset
+│   ├── Truncated, LimitExceeded, TrailingBytes, UnexpectedValue, WrongDirection
+│   ├── EncryptedMessage, InvalidKey, InvalidJson, InconsistentPackets
+├── EncodeError            2xx  our value does not fit the wire
+├── CredentialError        3xx  a signature or MAC is missing, wrong or not verifiable
+├── ChallengeError         4xx  an answer to a challenge is wrong or too costly
+├── SessionError           5xx  a session's group, counter or cipher text is refused
+└── NoServer               6xx  a site names no server that could be asked
 """
 
 from __future__ import annotations

@@ -13,10 +13,38 @@ import msgspec
 
 from biaojie.handle.bodies import (
     Acknowledgement,
+    AddValueRequest,
     Body,
+    ChallengeAnswer,
     ChallengeResponse,
+    CreateHandleRequest,
+    CreateHandleResponse,
+    DeleteHandleRequest,
     ErrorResponse,
+    GetSiteInfoRequest,
+    GetSiteInfoResponse,
+    HomePrefixRequest,
+    ListDerivedPrefixesRequest,
+    ListHandlesRequest,
+    ListHandlesResponse,
+    ListHomedRequest,
+    ListHomedResponse,
+    ModifyValueRequest,
+    RawBody,
+    ReferralResponse,
+    RemoveValueRequest,
     RequestDigest,
+    ResolutionRequest,
+    ResolutionResponse,
+    SessionMode,
+    SessionSetupRequest,
+    SessionSetupResponse,
+    SessionTerminateRequest,
+    UnhomePrefixRequest,
+    VerifyChallengeRequest,
+    VerifyChallengeResponse,
+)
+from biaojie.handle.body_layouts import (
     decode_digest,
     decode_request_body,
     decode_response_body,
@@ -40,6 +68,54 @@ from biaojie.handle.errors import EncodeError, EncryptedMessage, WrongDirection
 from biaojie.handle.header import HEADER, HEADER_SIZE, UNKNOWN_SERIAL, Header
 from biaojie.handle.kinds import BYTES
 from biaojie.handle.layout import MAX_MESSAGE, Reader
+
+__all__ = [  # the bodies are part of this module's surface
+    "ADMIN_FLAGS",
+    "FAR_FUTURE",
+    "UNKNOWN_REQUEST_ID",
+    "Acknowledgement",
+    "AddValueRequest",
+    "Body",
+    "ChallengeAnswer",
+    "ChallengeResponse",
+    "CreateHandleRequest",
+    "CreateHandleResponse",
+    "DeleteHandleRequest",
+    "ErrorResponse",
+    "GetSiteInfoRequest",
+    "GetSiteInfoResponse",
+    "HomePrefixRequest",
+    "ListDerivedPrefixesRequest",
+    "ListHandlesRequest",
+    "ListHandlesResponse",
+    "ListHomedRequest",
+    "ListHomedResponse",
+    "Message",
+    "ModifyValueRequest",
+    "RawBody",
+    "ReferralResponse",
+    "RemoveValueRequest",
+    "RequestDigest",
+    "ResolutionRequest",
+    "ResolutionResponse",
+    "SessionMode",
+    "SessionSetupRequest",
+    "SessionSetupResponse",
+    "SessionTerminateRequest",
+    "UnhomePrefixRequest",
+    "VerifyChallengeRequest",
+    "VerifyChallengeResponse",
+    "decode_message",
+    "decode_request",
+    "decode_response",
+    "digest_request",
+    "early_error",
+    "encode_message",
+    "make_request",
+    "make_response",
+    "read_message",
+    "signed_part",
+]
 
 UNKNOWN_REQUEST_ID = 0xFFFFFFFF
 ADMIN_FLAGS = FLAG_REC | FLAG_CA
@@ -207,19 +283,22 @@ def decode_response(data: bytes) -> Message:
     return message
 
 
-def read_message(reader: Reader) -> Message:
-    """Like `decode_message`, from a reader, whose trace then tells what every octet means."""
+def read_message(reader: Reader, *, clip: bool = False) -> Message:
+    """Like `decode_message`, from a reader, whose trace then tells what every octet means.
+
+    `clip` reads on as far as there are octets where a length promises more than there are (for dumps).
+    """
     envelope = decode_envelope(reader)
-    if envelope.message_length > reader.remaining:
+    if envelope.message_length > reader.remaining and not clip:
         raise reader.truncated("message", envelope.message_length)
-    reader.end = reader.pos + envelope.message_length
+    reader.end = min(reader.end, reader.pos + envelope.message_length)
     if envelope.encrypted:
         raise EncryptedMessage(pointer="2", session_id=envelope.session_id)
     header = HEADER.unpack(reader)
-    if header.body_length > reader.remaining:
+    if header.body_length > reader.remaining and not clip:
         raise reader.truncated("body", header.body_length)
     message_end = reader.end
-    body_end = reader.end = reader.pos + header.body_length
+    body_end = reader.end = min(reader.end, reader.pos + header.body_length)
     digest = None
     if header.response_code == 0:
         body = decode_request_body(header.op_code, reader)
@@ -280,19 +359,3 @@ def early_error(
             body=ErrorResponse(code, message),
         )
     )
-
-
-__all__ = [
-    "Acknowledgement",
-    "Message",
-    "decode_message",
-    "decode_request",
-    "decode_response",
-    "digest_request",
-    "early_error",
-    "encode_message",
-    "make_request",
-    "make_response",
-    "read_message",
-    "signed_part",
-]

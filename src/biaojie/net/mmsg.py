@@ -19,16 +19,29 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 SLOTS: Final = 64
-SLOT: Final = 2048
-"""Octets of one slot. A Handle packet is 512 (20 envelope + 492); a datagram that fills the slot was cut and is dropped."""
+SLOT: Final = 2112
+"""Octets of one slot. A Handle packet is 512 (20 envelope + 492); a datagram that fills the slot was cut and is dropped.
+
+Not a power of two: the first lines of 64 slots would fall on each other in the processor's caches."""
 SOCKET_BUFFER: Final = 8 << 20
 _MSG_WAITFORONE: Final = 0x10000
 _SO_RCVBUFFORCE: Final = 33
 _SO_SNDBUFFORCE: Final = 32
+_PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _QUIET: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.EWOULDBLOCK})
+
+
+Host = int | bytes
+"""An IPv4 address as the number its octets are in this machine's order, or an IPv6 address as its 16 octets."""
+
+
+def packed(host: Host) -> bytes:
+    """The 4 or 16 octets of an address, in network order."""
+    return host.to_bytes(4, sys.byteorder) if isinstance(host, int) else host
 
 
 class Batch(Protocol):
@@ -44,8 +57,11 @@ class Batch(Protocol):
     def sizes(self, count: int) -> list[int]:
         """The sizes of the first `count` received datagrams."""
 
-    def hosts(self, count: int) -> list[bytes]:
-        """The addresses (4 or 16 octets) the first `count` datagrams came from."""
+    def hosts(self, count: int) -> Sequence[Host]:
+        """Where the first `count` datagrams came from, as tokens that are equal for equal addresses."""
+
+    def peer(self, slot: int) -> bytes:
+        """Address and port of the peer of a slot, as octets that are equal for equal peers."""
 
     def send(self, first: int, stop: int) -> int:
         """Send the replies of a run of slots; give how many the kernel took. A reply it refuses is skipped."""
@@ -138,14 +154,14 @@ class ManyMessages:
         self._sock = sock
         self._fd = sock.fileno()
         self._receive, self._send = _C.recvmmsg, _C.sendmmsg
-        self.inbox = mmap.mmap(-1, SLOTS * SLOT, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.outbox = mmap.mmap(-1, SLOTS * SLOT, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.inbox = mmap.mmap(-1, SLOTS * SLOT, flags=_PRIVATE)
+        self.outbox = mmap.mmap(-1, SLOTS * SLOT, flags=_PRIVATE)
         # sockaddr_in: family 2, port 2, address 4, zero 8. sockaddr_in6: family 2, port 2, flow 4, address 16, scope 4.
         self._is_v6 = sock.family == socket.AF_INET6
         self._name_size = 28 if self._is_v6 else 16
-        self._names = mmap.mmap(-1, SLOTS * self._name_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        at, width = (8, 16) if self._is_v6 else (4, 4)
-        self._host_slices = [slice(i * self._name_size + at, i * self._name_size + at + width) for i in range(SLOTS)]
+        self._names = mmap.mmap(-1, SLOTS * self._name_size, flags=_PRIVATE)
+        self._v6_hosts = [slice(i * 28 + 8, i * 28 + 24) for i in range(SLOTS)]
+        self._v4_hosts = memoryview(self._names).cast("I")[1::4]
         self.out_sizes = array("Q", bytes(SLOTS * 16))
         self._keep: list[object] = []
         in_vectors = array("Q", bytes(SLOTS * 16))
@@ -187,9 +203,15 @@ class ManyMessages:
         sizes: list[int] = self._sizes[:count].tolist()
         return sizes
 
-    def hosts(self, count: int) -> list[bytes]:
-        names = self._names
-        return [names[where] for where in self._host_slices[:count]]
+    def hosts(self, count: int) -> Sequence[Host]:
+        if self._is_v6:
+            names = self._names
+            return [names[where] for where in self._v6_hosts[:count]]
+        hosts: Sequence[Host] = self._v4_hosts[:count].tolist()
+        return hosts
+
+    def peer(self, slot: int) -> bytes:
+        return self._names[slot * self._name_size : (slot + 1) * self._name_size]
 
     def send(self, first: int, stop: int) -> int:
         step, sent_all = ctypes.sizeof(_Message), 0
@@ -205,7 +227,7 @@ class ManyMessages:
         return sent_all
 
     def send_piece(self, slot: int, piece: bytes) -> bool:
-        name = self._names[slot * self._name_size : (slot + 1) * self._name_size]
+        name = self.peer(slot)
         (port,) = struct.unpack_from("!H", name, 2)
         try:
             if self._is_v6:
@@ -242,8 +264,12 @@ class OneMessage:
     def sizes(self, count: int) -> list[int]:
         return [self._size]
 
-    def hosts(self, count: int) -> list[bytes]:
-        return [socket.inet_pton(self._sock.family, self._peer[0].partition("%")[0])]
+    def hosts(self, count: int) -> Sequence[Host]:
+        octets = socket.inet_pton(self._sock.family, self._peer[0].partition("%")[0])
+        return [int.from_bytes(octets, sys.byteorder) if len(octets) == 4 else octets]
+
+    def peer(self, slot: int) -> bytes:
+        return f"{self._peer[0]} {self._peer[1]}".encode()
 
     def send(self, first: int, stop: int) -> int:
         return int(self.send_piece(0, self.outbox[: self.out_sizes[1]]))

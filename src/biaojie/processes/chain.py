@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import urllib.error
 import urllib.request
@@ -82,7 +83,7 @@ def plan(directory: Path, block: ports.Block, database_url: Callable[[str], str]
 
 
 def write_settings(node: PlannedNode, *, bootstrap: Path, environment: str = "test") -> Path:
-    """Write `node.toml` (0600: it may hold a password of the database) and return its path."""
+    """Write `node.toml` (0600: it may hold a password of the database), once also a session secret; returns the settings' path."""
     values: dict[str, object] = {
         "role": node.row.role,
         "node": node.row.name,
@@ -97,6 +98,9 @@ def write_settings(node: PlannedNode, *, bootstrap: Path, environment: str = "te
         "database_url": node.database_url,
     }
     node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = node.directory / "secret.key"
+    if not secret.exists():
+        replace_file(secret, secrets.token_urlsafe(48) + "\n")
     path = node.directory / "node.toml"
     # JSON texts and lists of texts are TOML as they stand.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value != ""]

@@ -15,7 +15,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol, cast
 
 import msgspec
 import zstandard
@@ -78,13 +78,20 @@ def write_container(target: BinaryIO, header: ContainerHeader, records: Iterable
     return Sealed(size=sink.size, sha256=sink.digest.hexdigest(), entries=count)
 
 
+class Readable(Protocol):
+    """What a container is read from."""
+
+    def read(self, count: int = -1, /) -> bytes:
+        """At most `count` octets, fewer only at the end."""
+
+
 class ContainerReader:
     """The records of one container on a binary stream, in order, checked on the way and at the end.
 
     `header` is known at once. Iterate once, to the end: `ContainerError` is raised where the damage shows.
     """
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Readable) -> None:
         self._source = source
         start = _exactly(source, 8)
         if start[:4] != MAGIC:
@@ -102,7 +109,9 @@ class ContainerReader:
         digest = hashlib.sha256(self._head)
         # Reading across frames turns octets after the end into an error instead of ignoring them.
         stream = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX.value).stream_reader(
-            self._source, read_size=CHUNK_OCTETS.value, read_across_frames=True
+            cast(BinaryIO, self._source),  # it only ever calls read
+            read_size=CHUNK_OCTETS.value,
+            read_across_frames=True,
         )
         chunk, limit, u32 = CHUNK_OCTETS.value, RECORD_OCTETS_MAX.value, _U32.unpack_from
         buffer, count = b"", 0
@@ -187,7 +196,7 @@ class _HashingSink:
         self.size += len(data)
 
 
-def _exactly(source: BinaryIO, count: int) -> bytes:
+def _exactly(source: Readable, count: int) -> bytes:
     data = source.read(count)
     if len(data) != count:
         raise NotAContainer(reason="文件过短")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from biaojie.handle.values import PUBLIC_READ
 from biaojie.resolution.errors import EntryInvalid
 from biaojie.resolution.policy import KEY_OCTETS_KEPT, KEY_OCTETS_MAX
 
@@ -32,9 +33,12 @@ OWN: Final = 0x02
 NOTHING_PUBLIC: Final = 0x04
 """Flag of a handle record: no value is for the public."""
 
+OVERLONG: Final = 0x08
+"""Flag of a handle record: the public list comes near the size of a whole message, or beyond."""
+
 _VALUE_HEAD: Final = struct.Struct(">13xBI")
+_INDEX_HEAD: Final = struct.Struct(">i9xBI")
 _U32: Final = struct.Struct(">I")
-_PUBLIC_READ: Final = 0x02
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -62,7 +66,7 @@ class ZoneContent(msgspec.Struct, frozen=True, gc=False):
 
 
 class RouteContent(msgspec.Struct, frozen=True):
-    """Where a prefix or range of any code system is resolved: both ends inclusive, compared octet by octet.
+    """Where a prefix or range of any code system is resolved: `low <= routing octets < high`, as `codes.ranges` has them.
 
     `addresses` are rows of (ip_type, ip, protocol, port); `final` says that the identifier itself is answered there.
     """
@@ -143,8 +147,8 @@ def route_content(entry: Entry) -> RouteContent:
         content = _route.decode(entry.content or b"")
     except msgspec.MsgspecError as error:
         raise _invalid(entry, str(error)) from None
-    if content.low > content.high:
-        raise _invalid(entry, "下界大于上界")
+    if content.low >= content.high:
+        raise _invalid(entry, "区间为空")
     return content
 
 
@@ -175,12 +179,10 @@ def split_public(values: bytes) -> tuple[int, bytes]:
     common, end = _walk(values)
     if end != len(values):
         raise ValueError("标识值列表长度不符")
-    if common & _PUBLIC_READ:
+    if common & PUBLIC_READ:
         return (0 if values != EMPTY_VALUES else NOTHING_PUBLIC), values
-    parts = [values[start:after] for permissions, start, after in _spans(values) if permissions & _PUBLIC_READ]
-    if not parts:
-        return PRIVATE | NOTHING_PUBLIC, EMPTY_VALUES
-    return PRIVATE, _U32.pack(len(parts)) + b"".join(parts)
+    public = pick(values, (span for span in spans(values) if span.permissions & PUBLIC_READ))
+    return (PRIVATE | NOTHING_PUBLIC if public == EMPTY_VALUES else PRIVATE), public
 
 
 def _walk(values: bytes) -> tuple[int, int]:
@@ -203,19 +205,36 @@ def _walk(values: bytes) -> tuple[int, int]:
     return common, position
 
 
-def _spans(values: bytes) -> Iterator[tuple[int, int, int]]:
-    """`(permissions, start, end)` of each value of a list that `_walk` has found well formed."""
+class Span(NamedTuple):
+    """Where one value lies in its list, and what filters and rights look at; `number` is its index."""
+
+    number: int
+    permissions: int
+    type: str
+    start: int
+    end: int
+
+
+def spans(values: bytes) -> Iterator[Span]:
+    """Each value of a counted list that `split_public` has accepted."""
     position = 4
     for _ in range(_U32.unpack_from(values, 0)[0]):
         start = position
-        permissions, length = _VALUE_HEAD.unpack_from(values, position)
+        number, permissions, length = _INDEX_HEAD.unpack_from(values, position)
         position += 18 + length
+        type_ = values[position - length : position].decode("utf-8", "surrogateescape")
         position += 4 + _U32.unpack_from(values, position)[0]
         references = _U32.unpack_from(values, position)[0]
         position += 4
         for _ in range(references):
             position += 8 + _U32.unpack_from(values, position)[0]
-        yield permissions, start, position
+        yield Span(number, permissions, type_, start, position)
+
+
+def pick(values: bytes, chosen: Iterable[Span]) -> bytes:
+    """The counted list of the chosen values only, in their order."""
+    parts = [values[span.start : span.end] for span in chosen]
+    return _U32.pack(len(parts)) + b"".join(parts)
 
 
 def index_key(key: bytes) -> bytes:

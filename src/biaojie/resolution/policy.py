@@ -50,5 +50,10 @@ GROW_WAIT_MS: Final = Row(2_000, "milliseconds", "how long growth waits for this
 EXPIRATION_S: Final = Row(43_200, "seconds", "the reference's default life of a reply, 12 h")
 REFERRAL_VERSION_MINOR: Final = Row(10, "minor version", "clients before 2.10 do not understand a prefix referral")
 
+ANCESTORS_MAX: Final = Row(16, "arcs", "how far up a prefix's ancestors are looked for; real prefixes have three or four arcs")
+OVERLONG_OCTETS: Final = Row(
+    250_000, "octets", "longer lists may not fit a message (262,144) beside the handle and are looked at twice"
+)
+
 # Counters
 SOURCES_MAX: Final = Row(20_000, "addresses per owner and spool file", "forged source addresses must not eat the memory")

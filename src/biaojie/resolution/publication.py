@@ -156,12 +156,15 @@ class PublicationWriter:
             return self._publish(held.session, to_serial, held.snapshot, [*held.deltas, delta])
 
     def snapshot(self, entries: Iterable[Entry], serial: int) -> Manifest:
-        """Replace the snapshot within the session; `serial` is where the publication stands (else `PublicationGap`)."""
+        """Replace the snapshot within the session; a serial before the published one raises `PublicationGap`.
+
+        Of the deltas that lead to `serial` the newest few stay; a serial beyond the published one keeps none.
+        """
         with self._alone():
             held = self._held()
-            if serial != held.serial:
+            if serial < held.serial:
                 raise PublicationGap(held=held.serial, wanted=serial)
-            kept = held.deltas[-policy.DELTAS_KEPT.value :]
+            kept = held.deltas[-policy.DELTAS_KEPT.value :] if serial == held.serial else []
             return self._publish(held.session, serial, self._snapshot(held.session, entries, serial), kept)
 
     def needs_snapshot(self) -> bool:

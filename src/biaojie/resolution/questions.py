@@ -25,6 +25,7 @@ from biaojie.resolution.cache import Endpoint
 
 PROTOCOL_NAMES = {0: "udp", 1: "tcp", 2: "http", 3: "https"}
 """`handle.sites.Protocol` numbers as they are spelt in an `Endpoint`."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 REFERRALS = frozenset({ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL})
 
 
@@ -266,14 +267,23 @@ def sites_in(values: Iterable[HandleValue], types: tuple[str, ...]) -> tuple[Sit
 
 
 def is_allowed(host: str, *, allow_private: bool) -> bool:
-    """May an address that came out of a record be asked? Names never, private ranges only where the setting says so."""
+    """May an address that came out of a record be asked? Names never, private ranges only where the setting says so.
+
+    An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as itself.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if address.is_multicast or address.is_unspecified:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(address.packed[12:])
+        if inner is not None:
+            return is_allowed(str(inner), allow_private=allow_private)
+    elif address.is_reserved:
+        return False
+    if address.is_multicast or address.is_unspecified or address.is_link_local:
         return False
     return allow_private or address.is_global
 

@@ -123,8 +123,14 @@ class Walk:
     Drive it: while `question` is not None, ask `question.targets[0]`, then call `answered` or `failed`.
     """
 
-    def __init__(self, identifier: Identifier, root: Site, *, policy: Policy, memory: Memory, now_s: float) -> None:
-        """`now_s` is the product's clock in seconds; each feed moves it on. Cached answers end a walk at once."""
+    def __init__(
+        self, identifier: Identifier, root: Site, *, policy: Policy, memory: Memory, now_s: float, fresh: bool = False
+    ) -> None:
+        """`now_s` is the product's clock in seconds; each feed moves it on. A cached answer ends a walk at once.
+
+        `fresh` asks the owner past the cached answer; delegations are still taken from the cache.
+        """
+        self._fresh = fresh
         self.identifier = identifier
         self.policy = policy
         self.memory = memory
@@ -224,6 +230,9 @@ class Walk:
         return next((v.data.decode("utf-8", "surrogateescape") for v in answer.values if v.type.upper() == "HS_ALIAS"), None)
 
     def _remembered(self, key: str) -> tuple[Answer, float] | None:
+        if self._fresh:
+            self._record(Step(node=RECURSIVE_NODE, reason="不使用缓存"))
+            return None
         found = self.memory.answers.get_with_age(key, self.now_s) or self.memory.negatives.get_with_age(key, self.now_s)
         if found is not None:
             self._record(Step(node=RECURSIVE_NODE, reason="缓存命中", cached=True, note=f"剩余 TTL {int(found[1])} 秒"))

@@ -10,7 +10,6 @@ from typing import Any
 
 from biaojie.base import clock
 from biaojie.base import settings as node_settings
-from biaojie.base.errors import SettingError
 from biaojie.foundation.postgres import dsn
 
 NODE = node_settings.load()
@@ -18,22 +17,20 @@ clock.configure(offset_s=NODE.clock_offset_s, scale=NODE.clock_scale, origin_s=N
 
 
 def _secret_key() -> str:
+    """Empty where there is none: Django then refuses at the first signature, and `startup.check` before that."""
     try:
-        key = NODE.secret_key_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        reason = f"无法读取 {NODE.secret_key_file}：{error.strerror}"
-        raise SettingError(pointer=str(NODE.secret_key_file), name="secret_key_file", reason=reason) from error
-    if len(key) < 32:
-        raise SettingError(pointer=str(NODE.secret_key_file), name="secret_key_file", reason="密钥至少 32 个字符")
-    return key
+        return NODE.secret_key_file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def _database() -> dict[str, Any]:
+    """Nothing where there is no address, so that tools which only look at the models (types, docs) can load this."""
     if not NODE.database_url:
-        raise SettingError(pointer="database_url", name="database_url", reason="Web 与后台进程需要数据库连接串")
-    row = dsn.django_database(NODE.database_url)
+        return {}
+    row = dsn.parse(NODE.database_url).django()
     # One pool per process: a web process holds no more connections than it has threads.
-    row["OPTIONS"] = {**row.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": NODE.web_threads + 2, "timeout": 10}}
+    row["OPTIONS"] = {**row["OPTIONS"], "pool": {"min_size": 1, "max_size": NODE.web_threads + 2, "timeout": 10}}
     row["CONN_MAX_AGE"] = 0
     return row
 

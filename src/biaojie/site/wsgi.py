@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from biaojie.site import startup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "biaojie.site.settings")
 
+startup.check(settings.NODE)
 application = get_wsgi_application()

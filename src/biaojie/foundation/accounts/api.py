@@ -30,7 +30,9 @@ class SignIn(Schema):
 
     username: str = Field(title="用户名", min_length=1, max_length=64)
     password: str = Field(title="密码", min_length=1, max_length=1024)
-    lifetime_s: int = Field(default=int(tokens.LIFETIME.total_seconds()), title="有效期（秒）", ge=60, le=int(tokens.LONGEST.total_seconds()))
+    lifetime_s: int = Field(
+        default=int(tokens.LIFETIME.total_seconds()), title="有效期（秒）", ge=60, le=int(tokens.LONGEST.total_seconds())
+    )
     scope: list[str] = Field(default_factory=list, title="权限范围", description="空为角色的全部权限", max_length=50)
 
 

@@ -45,6 +45,8 @@ CARD_LIMIT_OCTETS = 64 * 1024
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
+Environment = Literal["test", "production"]
+
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _ROLE = re.compile(r"[a-z]{1,20}")
 _PREFIX = re.compile(r"[0-9A-Za-z]+(\.[0-9A-Za-z]+){0,7}")
@@ -78,7 +80,7 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     name: str
     role: str
-    environment: Literal["test", "production"]
+    environment: Environment
     prefixes: tuple[str, ...]
     web_url: str
     handle: HandleAddresses

@@ -73,7 +73,7 @@ def save_key(key: NodeKey, path: Path) -> None:
             os.fsync(file.fileno())
         os.link(name, path)
     finally:
-        os.unlink(name)
+        Path(name).unlink()
 
 
 def load_key(path: Path) -> NodeKey:

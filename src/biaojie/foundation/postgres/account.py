@@ -33,7 +33,7 @@ class Account:
 
     def own(self, path: Path) -> None:
         """Give a folder that we have just made to this account, and to it alone (0700)."""
-        os.chmod(path, 0o700)
+        path.chmod(0o700)
         if self.is_other:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 

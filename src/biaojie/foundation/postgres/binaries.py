@@ -97,7 +97,7 @@ def ensure_shared_root(root: Path) -> None:
     """Make the machine-wide folder (0755, ours) or make sure that nobody else can plant programs in it."""
     if not root.exists():
         root.mkdir(parents=True, exist_ok=True)
-        os.chmod(root, 0o755)
+        root.chmod(0o755)
     found = root.stat()
     if found.st_uid != os.geteuid():
         raise UnsafeFolder(path=str(root), reason=f"属主是 uid {found.st_uid}")
@@ -136,14 +136,14 @@ def _shared_copy(found: Binaries, root: Path) -> Binaries:
 
 def _open_to_all(folder: Path) -> None:
     """Readable by every account, writable by us, whatever the mask under which the wheel was installed."""
-    os.chmod(folder, 0o755)
+    folder.chmod(0o755)
     for parent, folders, files in os.walk(folder):
         for name in folders:
-            os.chmod(Path(parent, name), 0o755)
+            Path(parent, name).chmod(0o755)
         for name in files:
             path = Path(parent, name)
             if not path.is_symlink():
-                os.chmod(path, 0o755 if path.stat().st_mode & 0o100 else 0o644)
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 @contextmanager

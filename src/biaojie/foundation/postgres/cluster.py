@@ -37,6 +37,7 @@ from biaojie.foundation.postgres.errors import (
 
 SUPERUSER = "biaojie"
 NEW_CLUSTER_MIN_FREE_MB = 128  # initdb writes some 45 MB, the first log segments as much again
+SIGN_OF_LIFE_WITHIN_S = 1.5  # no process of the server for so long: it has given up
 
 StopMode = Literal["smart", "fast", "immediate"]
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -126,7 +127,7 @@ class Cluster:
         argv = [str(found.tool("postgres")), "-D", str(here.data), *options.arguments(fixed | self._settings)]
         self._log_marks = {file: file.stat().st_size for file in (here.home / "log").glob("*.log")}
         self._close_start_log()
-        self._start_log = open(self.start_log, "wb")  # noqa: SIM115 - lives as long as the keywords may be used
+        self._start_log = self.start_log.open("wb")  # lives as long as the keywords may be used
         return argv, self._keywords(account, signal.SIGINT) | {"stdout": self._start_log, "stderr": subprocess.STDOUT}
 
     # ---- running
@@ -156,16 +157,22 @@ class Cluster:
         Raises StillRecovering (alive, replaying its log: wait again), NotReady, or what a server that gave up said.
         """
         process = process or self.process
-        limit, pause_s = time.monotonic() + timeout_s, 0.01
+        last_alive = time.monotonic()
+        limit, pause_s = last_alive + timeout_s, 0.01
         while True:
+            patience_s = max(2, min(5, round(limit - time.monotonic())))  # libpq takes whole seconds, from two
             try:
-                with psycopg.connect(self.dsn(), connect_timeout=5, autocommit=True) as connection:
+                with psycopg.connect(self.dsn(), connect_timeout=patience_s, autocommit=True) as connection:
                     connection.execute("SELECT 1")
                 return
             except psycopg.OperationalError as problem:
                 is_recovering = any(words in str(problem) for words in _RECOVERING)
             if process is not None and process.poll() is not None:
                 raise self._failure()
+            if process is None and self._lock.is_held:  # run by a supervisor that did not say how: look for it
+                last_alive = time.monotonic() if leftovers.processes(self._known().data) else last_alive
+                if time.monotonic() - last_alive > SIGN_OF_LIFE_WITHIN_S:
+                    raise self._failure()
             if time.monotonic() > limit:
                 if is_recovering:
                     raise StillRecovering(timeout_s=f"{timeout_s:g}")

@@ -92,12 +92,12 @@ def ensure_template(admin: str, name: str, prepare: Callable[[str], None]) -> bo
 
 
 def _create(connection: psycopg.Connection, name: str, template: str | None) -> None:
-    parts = [sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template or "template0"))]
-    if template is None:
-        parts.append(sql.SQL("ENCODING 'UTF8'"))
-    parts.append(sql.SQL("STRATEGY {}").format(sql.SQL(_strategy(connection))))
+    encoding = " ENCODING 'UTF8'" if template is None else ""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}" + encoding).format(
+        sql.Identifier(name), sql.Identifier(template or "template0"), sql.SQL(_strategy(connection))
+    )
     try:
-        _patiently(connection, sql.SQL(" ").join(parts), busy=template or "template0")
+        _patiently(connection, statement, busy=template or "template0")
     except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         raise DatabaseExists(name=name) from None
     except psycopg.errors.InvalidCatalogName:
@@ -110,7 +110,7 @@ def _strategy(connection: psycopg.Connection) -> str:
     return "FILE_COPY" if row == ("off",) else "WAL_LOG"
 
 
-def _patiently(connection: psycopg.Connection, statement: sql.Composable, *, busy: str) -> None:
+def _patiently(connection: psycopg.Connection, statement: sql.Composed, *, busy: str) -> None:
     """Run a statement that needs `busy` without clients, waiting a while for the last of them to leave."""
     limit = time.monotonic() + BUSY_PATIENCE_S
     while True:

@@ -81,7 +81,7 @@ class ForeignOwner(PostgresError):
 
 
 class StartFailed(PostgresError):
-    """PostgreSQL 启动失败：{reason}。详情见 {log}"""
+    """PostgreSQL 启动失败：{reason}。请查看 {log}，排除原因后重新启动"""
 
     code = "PG-111"
 

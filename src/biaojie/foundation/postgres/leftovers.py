@@ -106,14 +106,14 @@ def _command(pid: int) -> list[str]:
 
 
 def _is_server(words: list[str]) -> bool:
-    return words[0].startswith("postgres:") or os.path.basename(words[0]) == "postgres"
+    return words[0].startswith("postgres:") or Path(words[0]).name == "postgres"
 
 
 def _belongs(pid: int, words: list[str], tag: str, data: str, identity: tuple[int, int]) -> bool:
     if data in words or any(tag in word.replace("=", " ").replace(":", " ").split() for word in words):
         return True
     try:  # a server started by hand; readable for our own processes and for a full root
-        found = os.stat(f"/proc/{pid}/cwd")
+        found = Path(f"/proc/{pid}/cwd").stat()
     except OSError:
         return False
     return (found.st_dev, found.st_ino) == identity

@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -94,7 +95,7 @@ class Lock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "?"
+            pid = _holder(descriptor)
             os.close(descriptor)
             raise AlreadyRunning(path=str(self._path.parent), pid=pid) from None
         os.ftruncate(descriptor, 0)
@@ -218,6 +219,30 @@ def _follow(place: Place, account: Account, shared_root: Path) -> Place:
     return place
 
 
+def orphans(shared_root: Path) -> list[tuple[Path, Path]]:
+    """Homes outside whose DIR is gone or has another cluster by now, each with that DIR: for an operator to look at."""
+    found = []
+    for record in sorted(shared_root.glob("*.json")):
+        home, directory = record.with_suffix(""), Path(json.loads(record.read_text(encoding="utf-8"))["directory"])
+        try:
+            is_in_use = read(directory).home == home.resolve()
+        except (NotInitialised, OSError):
+            is_in_use = False
+        if home.is_dir() and not is_in_use:
+            found.append((home, directory))
+    return found
+
+
+def _holder(descriptor: int) -> str:
+    """The pid in a lock file; its holder may have taken it this very moment and be about to write it."""
+    for _ in range(50):
+        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        if pid:
+            return pid
+        time.sleep(0.01)
+    return "?"
+
+
 def _is_other_holder(original: Path, place: Place) -> bool:
     try:
         there = read(original)
@@ -314,7 +339,7 @@ def _write_json(path: Path, fields: dict[str, str]) -> None:
             json.dump(fields, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -1,0 +1,79 @@
+"""A resolution on the terminal: verdict, values, and the path when there is one. Text from outside is never markup."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from biaojie.client.resolver import Resolution
+from biaojie.handle.codes import response_title
+from biaojie.handle.json_form import iso_time, value_to_json
+from biaojie.handle.values import TTL_ABSOLUTE, HandleValue
+from biaojie.resolution.questions import Step
+
+
+def show(found: Resolution, console: Console | None = None) -> None:
+    """Print a resolution; failed tries stay in the path, marked 失败."""
+    out = Console(highlight=False) if console is None else console
+    title = response_title(found.response_code).partition(" ")[2]
+    mark, style = {0: ("✓", "green"), 1: ("△", "yellow")}.get(found.exit_status, ("✕", "red"))
+    verdict = Text(f"{mark} {found.identifier}  {title}（{found.response_code}）", style=style)
+    out.print(verdict)
+    answered = f"由 {found.node or found.endpoint} 应答" + ("（权威）" if found.authoritative else "")
+    out.print(
+        Text(
+            f"  {answered}，{found.endpoint.protocol.upper()}，{found.octets:,} 字节，用时 {found.elapsed_ms:.1f} 毫秒",
+            style="dim",
+        )
+    )
+    if found.message:
+        out.print(Text(f"  {found.message}"))
+    if found.aliases:
+        out.print(Text(f"  按别名转到：{' → '.join(found.aliases)}"))
+    if found.values:
+        out.print(_values(found.values))
+    if found.steps:
+        out.print(Text("解析路径", style="bold"))
+        out.print(_path(found.steps))
+
+
+def _values(values: tuple[HandleValue, ...]) -> Table:
+    table = Table(box=None, pad_edge=True)
+    table.add_column("索引", justify="right")
+    table.add_column("类型")
+    table.add_column("值", overflow="fold")
+    table.add_column("TTL", justify="right")
+    for value in values:
+        ttl = iso_time(value.ttl) if value.ttl_type == TTL_ABSOLUTE else str(value.ttl)
+        table.add_row(str(value.index), Text(value.readable_type), Text(_shown(value)), ttl)
+    return table
+
+
+def _shown(value: HandleValue) -> str:
+    data = value_to_json(value)["data"]
+    if data["format"] == "string":
+        # Control characters would be obeyed by the terminal.
+        return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(data["value"]))
+    if data["format"] == "site":
+        servers = data["value"]["servers"]
+        return "\n".join(f"{s['address']} {i['protocol']} {i['port']}" for s in servers for i in s["interfaces"])
+    if data["format"] == "admin":
+        return f"{data['value']['index']}:{data['value']['handle']} {data['value']['permissions']}"
+    return f"[{data['format']}] {len(value.data)} 字节"
+
+
+def _path(steps: tuple[Step, ...]) -> Table:
+    table = Table(box=None, pad_edge=True)
+    table.add_column("步", justify="right")
+    for heading in ("节点", "做了什么", "地址", "响应"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("用时", justify="right")
+    for number, step in enumerate(steps, start=1):
+        reply = f"失败：{step.error}" if step.error else "" if step.response_code is None else str(step.response_code)
+        what = step.reason + (f"，{step.note}" if step.note else "")
+        address = f"{step.protocol.upper()} {step.address}" if step.protocol else ""
+        elapsed = f"{step.elapsed_ms:.1f} 毫秒" if step.protocol else ""
+        style = "red" if step.error else ""
+        table.add_row(str(number), Text(step.node), Text(what), address, Text(reply), elapsed, style=style)
+    return table

@@ -1,0 +1,409 @@
+"""The recursive node: answers for any identifier by walking from the root, over UDP, TCP and HTTP. No Django, no database.
+
+It holds nothing of its own and says so: replies never carry AT. Equal questions share one walk. Readiness is one JSON line
+`{"ready": true}` on standard output; SIGTERM and SIGINT end it after the replies in hand have left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from biaojie.base import clock
+from biaojie.base.settings import Settings, load, split_address
+from biaojie.client.aio import Client
+from biaojie.client.errors import NoNode
+from biaojie.client.walker import RootFile, Walker
+from biaojie.codes.errors import CodeError
+from biaojie.codes.identifier import Identifier
+from biaojie.codes.parsing import parse, recognise
+from biaojie.codes.systems import System
+from biaojie.handle.bodies import ErrorResponse, ResolutionRequest, ResolutionResponse
+from biaojie.handle.codes import FLAG_KC, FLAG_RD, ResponseCode
+from biaojie.handle.datagrams import PACKET_SIZE, Reassembler, split
+from biaojie.handle.errors import EncodeError, HandleError, WrongDirection
+from biaojie.handle.header import UNKNOWN_SERIAL
+from biaojie.handle.messages import Message, decode_request, digest_request, early_error, encode_message, make_response
+from biaojie.handle.streams import FrameReader
+from biaojie.handle.values import type_matches
+from biaojie.net import policy as limits
+from biaojie.net.http_server import HttpServer
+from biaojie.net.ratelimit import RateLimiter
+from biaojie.net.tcp import bind_tcp, packed_host
+from biaojie.processes.lifeline import tie_to_parent
+from biaojie.processes.recursor_page.application import Application, filtered
+from biaojie.resolution.policy import EXPIRATION_S
+from biaojie.resolution.questions import Outcome, Policy, wire_identifier
+from biaojie.resolution.recursion import Memory
+
+IN_HAND_MAX = 2_000
+"""Walks going on at one time; what comes beyond is told to come back (RC 3)."""
+RECURSION_MAX = 10
+"""A message that has been handed on this often is not handed on again (RC 6)."""
+UDP_PIECES_MAX = 24
+"""A longer reply would make this node an amplifier: silence, the client turns to TCP."""
+TCP_CONNECTIONS_MAX = 2_000
+EXAMPLES = (
+    "88.100.1/QK-360-0001", "1.2.156.3001.100.1", "did:bid:ef214PmkhKndUcArDQPgD5J4fFVwqJFPt", "VAA08810012345678/QH0001",
+    "E=100016901234567892", "(01)06901234567892(21)0001",
+)  # fmt: skip
+
+log = structlog.get_logger("recursor")
+
+
+class Recursor:
+    """The node's service, without sockets: text or octets in, outcome or octets out."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.name = settings.node
+        self.environment = settings.environment
+        self.root = RootFile(settings.bootstrap)
+        self.examples = _examples(settings)
+        self.memory = Memory(entries=settings.cache_entries)
+        self.policy = Policy(
+            total_ms=settings.walk_timeout_ms,
+            negative_ttl_s=settings.negative_ttl_s,
+            allow_private=settings.allow_private_addresses,
+        )
+        self.walker = Walker(client, self.root, policy=self.policy, memory=self.memory)
+        self.limiter = RateLimiter(settings.rate_limit_per_s) if settings.rate_limit_per_s else None
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "biaojie_recursor_requests",
+            "Resolution requests by transport and response code",
+            ("via", "code"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "biaojie_recursor_seconds", "Time from request to outcome", registry=self.registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )  # fmt: skip
+        self.registry.register(_Gauges(self))
+
+    def is_ready(self) -> bool:
+        """Is there a root site to start from?"""
+        return self.root.peek() is not None
+
+    async def resolve(self, text: str, *, fresh: bool = False, follow_aliases: bool = True, via: str = "http") -> Outcome:
+        """The outcome for a text of any of the six systems; raises `CodeError` for none of them, `NoNode` without a root."""
+        # What looks like no other system is asked for as a handle.
+        return await self._resolve(parse(text, recognise(text) or System.HANDLE), fresh, follow_aliases, via)
+
+    async def _resolve(self, identifier: Identifier, fresh: bool, follow_aliases: bool, via: str) -> Outcome:
+        started = time.perf_counter()
+        rules = self.policy if follow_aliases else replace(self.policy, follow_aliases=False)
+        outcome = await self.walker.resolve(identifier, fresh=fresh, policy=rules)
+        self._seconds.observe(time.perf_counter() - started)
+        self._requests.labels(via, str(int(outcome.response_code))).inc()
+        if outcome.error is not None and outcome.response_code == ResponseCode.ERROR:
+            log.warning("walk failed", identifier=outcome.identifier, code=outcome.error.code, reason=outcome.message)
+        return outcome
+
+    async def reply_to(self, data: bytes, *, via: str) -> bytes | None:
+        """The reply to a whole binary message; None for what is no request at all."""
+        expiration = int(clock.time_s()) + EXPIRATION_S.value
+        try:
+            request = decode_request(data)
+        except WrongDirection:
+            return None
+        except HandleError as error:
+            return early_error(data, expiration=expiration, message=error.message)
+        try:
+            response = await self._respond(request, data, expiration, via)
+            return encode_message(response)
+        except EncodeError as error:
+            return encode_message(_error(request, ResponseCode.ERROR, error.message, expiration))
+        except NoNode as error:
+            return encode_message(_error(request, ResponseCode.ERROR, error.message, expiration))
+
+    async def _respond(self, request: Message, data: bytes, expiration: int, via: str) -> Message:
+        body = request.body
+        if not isinstance(body, ResolutionRequest):
+            return _error(request, ResponseCode.OPERATION_NOT_SUPPORTED, "递归节点只提供解析。", expiration)
+        if request.header.recursion_count > RECURSION_MAX:
+            return _error(request, ResponseCode.RECURSION_COUNT_TOO_HIGH, "递归次数过多。", expiration)
+        if self.walker.tally.in_flight >= IN_HAND_MAX:
+            return _error(request, ResponseCode.SERVER_TOO_BUSY, "递归节点繁忙，请稍后再试。", expiration)
+        follow = not any(type_matches("HS_ALIAS", type_) for type_ in body.types)
+        outcome = await self._resolve(_identifier(body.handle), False, follow, via)
+        code, values = filtered(outcome, body.indexes, body.types)
+        digest = digest_request(data) if request.has_flag(FLAG_RD) else None
+        answer = (
+            ResolutionResponse(body.handle, values)
+            if code == ResponseCode.SUCCESS
+            else ErrorResponse(_said(code), outcome.message)
+        )
+        return make_response(
+            request,
+            answer,
+            expiration=expiration,
+            primary=False,
+            site_serial=UNKNOWN_SERIAL,
+            response_code=_said(code),
+            digest=digest,
+        )
+
+
+def _said(code: int) -> int:
+    """The code an asker is given: a referral that could not be followed is this node's failure, not its advice."""
+    return ResponseCode.ERROR if code in (ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL) else code
+
+
+def _error(request: Message, code: int, message: str, expiration: int) -> Message:
+    return make_response(
+        request,
+        ErrorResponse(code, message),
+        expiration=expiration,
+        primary=False,
+        site_serial=UNKNOWN_SERIAL,
+        response_code=code,
+    )
+
+
+def _identifier(handle: str) -> Identifier:
+    """What a handle over the wire stands for: itself, or an identifier of another system spelt as only that system's are."""
+    system = recognise(handle)
+    if system not in (None, System.HANDLE):
+        with contextlib.suppress(CodeError):
+            return parse(handle, system)
+    return wire_identifier(handle if "/" in handle else f"0.NA/{handle}")
+
+
+def _examples(settings: Settings) -> tuple[str, ...]:
+    """The examples on the page: `examples.json` in the node's folder (a list of identifiers), else a few of each system."""
+    try:
+        listed = json.loads((settings.node_dir / "examples.json").read_text(encoding="utf-8"))
+        return tuple(str(item) for item in listed) or EXAMPLES
+    except (OSError, ValueError, TypeError):
+        return EXAMPLES
+
+
+class _Gauges:
+    """Reads the node's state when the metrics are asked for."""
+
+    def __init__(self, recursor: Recursor) -> None:
+        self._recursor = recursor
+
+    def collect(self) -> Any:
+        tally, memory = self._recursor.walker.tally, self._recursor.memory
+        held = GaugeMetricFamily("biaojie_recursor_cache_entries", "Entries held", labels=("cache",))
+        hits = CounterMetricFamily("biaojie_recursor_cache_hits", "Look-ups that found an entry", labels=("cache",))
+        for name, cache in (("answers", memory.answers), ("negatives", memory.negatives), ("delegations", memory.delegations)):
+            held.add_metric((name,), len(cache))
+            hits.add_metric((name,), cache.hits)
+        yield held
+        yield hits
+        yield GaugeMetricFamily("biaojie_recursor_walks_in_flight", "Walks going on", value=tally.in_flight)
+        yield CounterMetricFamily("biaojie_recursor_walks", "Walks begun", value=tally.walks)
+        yield CounterMetricFamily("biaojie_recursor_shared", "Requests that joined a walk going on", value=tally.shared)
+        yield CounterMetricFamily("biaojie_recursor_questions", "Questions sent to nodes", value=tally.questions)
+        yield CounterMetricFamily("biaojie_recursor_failures", "Questions without a usable reply", value=tally.failures)
+        yield GaugeMetricFamily("biaojie_recursor_ready", "1 when there is a root site", value=int(self._recursor.is_ready()))
+
+
+# -- sockets -----------------------------------------------------------------------------------------------------
+
+
+class UdpFace(asyncio.DatagramProtocol):
+    """Datagrams: pieces joined, each request a task, the reply cut into packets again."""
+
+    def __init__(self, recursor: Recursor) -> None:
+        self._recursor = recursor
+        self._joiner = Reassembler()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        now_s = time.monotonic()
+        limiter = self._recursor.limiter
+        if limiter is not None and not limiter.allows(packed_host(addr), now_s):
+            return  # a forged source is easily made: silence
+        try:
+            whole = self._joiner.add(addr, data, now_s) if len(data) >= PACKET_SIZE or data[2:3] > b"\x1f" else data
+        except HandleError:
+            whole = data
+        if whole is None or len(self._tasks) >= IN_HAND_MAX:
+            return
+        task = asyncio.get_running_loop().create_task(self._reply(whole, addr))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reply(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        reply = await self._recursor.reply_to(data, via="udp")
+        if reply is None or self._transport is None:
+            return
+        packets = split(reply)
+        if len(packets) <= UDP_PIECES_MAX:
+            for packet in packets:
+                self._transport.sendto(packet, addr)
+
+    def close(self) -> None:
+        """Take no more requests."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class TcpFace(asyncio.Protocol):
+    """One connection: requests run beside each other, the connection stays while they carry KC."""
+
+    def __init__(self, recursor: Recursor, connections: set[TcpFace], idle_s: float) -> None:
+        self._recursor = recursor
+        self._connections = connections
+        self._idle_s = idle_s
+        self._frames = FrameReader()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
+        self._host = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if len(self._connections) >= TCP_CONNECTIONS_MAX:
+            transport.abort()
+            return
+        self._connections.add(self)
+        self._host = packed_host(transport.get_extra_info("peername"))
+        self._wait(self._idle_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
+        try:
+            messages = self._frames.feed(data)
+        except HandleError as error:
+            self._end(early_error(data, expiration=int(clock.time_s()) + EXPIRATION_S.value, message=error.message))
+            return
+        self._wait(limits.TCP_MESSAGE_S.value if self._frames.buffered else self._idle_s)
+        for message in messages:
+            limiter = self._recursor.limiter
+            if limiter is not None and not limiter.allows(self._host, time.monotonic()):
+                expiration = int(clock.time_s()) + EXPIRATION_S.value
+                self._end(
+                    early_error(message, expiration=expiration, code=ResponseCode.SERVER_TOO_BUSY, message="查询过于频繁。")
+                )
+                return
+            self._ending = self._ending or not message[28] & (FLAG_KC >> 24)
+            task = asyncio.get_running_loop().create_task(self._reply(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._replied)
+            if self._ending:
+                return
+
+    async def _reply(self, message: bytes) -> None:
+        reply = await self._recursor.reply_to(message, via="tcp")
+        if reply is not None and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(reply)
+
+    def _replied(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._ending and not self._tasks:
+            self._end(b"")
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def _end(self, last: bytes) -> None:
+        self._ending = True
+        if self._transport is not None and not self._transport.is_closing():
+            if last:
+                self._transport.write(last)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the peer off."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Faces:
+    """Every socket of the node."""
+
+    def __init__(self, recursor: Recursor, settings: Settings) -> None:
+        self._recursor = recursor
+        self._settings = settings
+        self._udp: list[UdpFace] = []
+        self._tcp: list[asyncio.Server] = []
+        self._connections: set[TcpFace] = set()
+        self._http = HttpServer(Application(recursor))
+
+    async def open(self) -> None:
+        """Listen on every address of the settings; raises OSError when one is taken."""
+        loop = asyncio.get_running_loop()
+        for text in self._settings.handle_udp:
+            _, face = await loop.create_datagram_endpoint(lambda: UdpFace(self._recursor), local_addr=split_address(text))
+            self._udp.append(face)
+        for text in self._settings.handle_tcp:
+            sock = bind_tcp(*split_address(text))
+            server = await loop.create_server(
+                lambda: TcpFace(self._recursor, self._connections, self._settings.tcp_idle_s), sock=sock,
+                backlog=limits.TCP_BACKLOG.value,
+            )  # fmt: skip
+            self._tcp.append(server)
+        await self._http.start([bind_tcp(*split_address(text)) for text in self._settings.handle_http])
+
+    async def close(self) -> None:
+        """Take no more requests and let the replies in hand leave."""
+        for face in self._udp:
+            face.close()
+        for server in self._tcp:
+            server.close()
+        await self._http.stop()
+        for connection in list(self._connections):
+            connection.abort()
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the node until `stop` is set."""
+    async with Client() as client:
+        recursor = Recursor(settings, client)
+        faces = Faces(recursor, settings)
+        try:
+            await faces.open()
+            print(json.dumps({"ready": True}), flush=True)
+            await stop.wait()
+        finally:
+            await faces.close()
+
+
+def main() -> None:
+    """Run the node of these settings until SIGTERM or SIGINT."""
+    tie_to_parent()
+    settings = load()
+    clock.configure(offset_s=settings.clock_offset_s, scale=settings.clock_scale, origin_s=settings.clock_origin_s or None)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(settings, stop)
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()
