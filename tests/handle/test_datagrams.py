@@ -6,29 +6,12 @@ import pytest
 import vectors
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import request_of, response_of
 
 from biaojie.handle.datagrams import PIECE_SIZE, Reassembler, split
 from biaojie.handle.errors import EncodeError, InconsistentPackets, LimitExceeded, Truncated
-from biaojie.handle.messages import ResolutionResponse, decode_request, encode_message, make_response
-from biaojie.handle.values import HandleValue
 
 PEER = ("192.0.2.7", 40_000)
-
-
-def response_of(content_length: int) -> bytes:
-    """An answer with exactly that many octets behind the envelope."""
-    request = decode_request(vectors.NOT_FOUND_REQUEST)
-    empty = encode_message(make_response(request, _body(b""), expiration=1))
-    return encode_message(make_response(request, _body(bytes(content_length + 20 - len(empty))), expiration=1))
-
-
-def _body(data: bytes) -> ResolutionResponse:
-    return ResolutionResponse("86.100.1/NOPE", (HandleValue(1, "T", data),))
-
-
-def request_of(content_length: int) -> bytes:
-    response = response_of(content_length)
-    return response[:24] + bytes(4) + response[28:]
 
 
 def test_answer_of_1635_octets_goes_in_the_observed_pieces() -> None:

@@ -50,9 +50,7 @@ def test_message_length_over_the_limit_is_refused() -> None:
     ],
 )
 def test_answer_version_is_the_lower_of_suggested_and_own(version, suggested, answer) -> None:
-    request = Envelope(
-        major=version[0], minor=version[1], suggested_major=suggested[0], suggested_minor=suggested[1]
-    )
+    request = Envelope(major=version[0], minor=version[1], suggested_major=suggested[0], suggested_minor=suggested[1])
 
     assert negotiate_version(request) == answer
 

@@ -116,9 +116,7 @@ def test_challenge_built_from_the_create_request_equals_the_observed_one() -> No
 def test_create_result_sent_for_the_challenge_answer_equals_the_observed_one() -> None:
     answer = decode_request(vectors.CREATE_ANSWER)
 
-    response = make_response(
-        answer, CreateHandleResponse("86.100.1/NEW-1"), expiration=0x6B03982F, op_code=OpCode.CREATE_HANDLE
-    )
+    response = make_response(answer, CreateHandleResponse("86.100.1/NEW-1"), expiration=0x6B03982F, op_code=OpCode.CREATE_HANDLE)
 
     assert encode_message(response) == vectors.CREATE_DONE
 
@@ -158,9 +156,7 @@ REQUESTS = st.one_of(
     st.builds(ModifyValueRequest, handle=vectors.texts, values=vectors.value_tuples),
     st.builds(ListHandlesRequest, handle=vectors.texts),
     st.builds(ListDerivedPrefixesRequest, handle=vectors.texts),
-    st.builds(
-        ChallengeAnswer, auth_type=vectors.texts, handle=vectors.texts, index=vectors.i32, signed_response=vectors.octets
-    ),
+    st.builds(ChallengeAnswer, auth_type=vectors.texts, handle=vectors.texts, index=vectors.i32, signed_response=vectors.octets),
     st.builds(
         VerifyChallengeRequest,
         handle=vectors.texts,
@@ -204,9 +200,7 @@ REQUESTS = st.one_of(
 )
 HANDLE_LISTS = st.lists(vectors.texts, max_size=3).map(tuple)
 RESPONSES = st.one_of(
-    st.tuples(
-        st.just(1), st.just(1), st.builds(ResolutionResponse, handle=vectors.texts, values=vectors.value_tuples)
-    ),
+    st.tuples(st.just(1), st.just(1), st.builds(ResolutionResponse, handle=vectors.texts, values=vectors.value_tuples)),
     st.tuples(st.just(2), st.just(1), st.builds(GetSiteInfoResponse, site=vectors.sites)),
     st.tuples(st.just(100), st.just(1), st.builds(CreateHandleResponse, handle=vectors.texts)),
     st.tuples(st.sampled_from([101, 102, 103, 104, 300, 301, 401]), st.just(1), st.builds(Acknowledgement)),
@@ -260,9 +254,7 @@ ENVELOPES = st.builds(
 @given(body=REQUESTS, envelope=ENVELOPES, flags=vectors.u32, serial=vectors.u16, credential=vectors.octets)
 def test_request_encoded_and_decoded_is_equal(body, envelope, flags, serial, credential) -> None:
     op_code = messages.op_code_of(body)
-    message = Message(
-        envelope=envelope, header=Header(op_code, 0, flags, serial, 7, 9), body=body, credential=credential
-    )
+    message = Message(envelope=envelope, header=Header(op_code, 0, flags, serial, 7, 9), body=body, credential=credential)
 
     again = decode_request(encode_message(message))
 
@@ -275,9 +267,7 @@ def test_response_encoded_and_decoded_is_equal(row, flags, with_digest) -> None:
     op_code, code, body = row
     digest = RequestDigest(3, bytes(range(32))) if with_digest and code != 402 else None
     flags = flags & ~codes.FLAG_RD | (codes.FLAG_RD if digest else 0)
-    message = Message(
-        envelope=Envelope(request_id=1), header=Header(op_code, code, flags), body=body, request_digest=digest
-    )
+    message = Message(envelope=Envelope(request_id=1), header=Header(op_code, code, flags), body=body, request_digest=digest)
 
     again = decode_response(encode_message(message))
 

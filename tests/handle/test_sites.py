@@ -89,9 +89,31 @@ def test_site_through_json_text_is_equal() -> None:
 
     assert site_from_json(form) == SITE
     assert form["protocolVersion"] == "2.11"
-    assert form["hashOption"] == "all"
+    assert "hashOption" not in form
     assert form["servers"][0]["publicKey"]["value"]["crv"] == "Ed25519"
     assert form["servers"][0]["interfaces"][0] == {"query": True, "admin": False, "protocol": "UDP", "port": 2641}
+
+
+def test_site_hashed_by_prefix_says_so_by_number() -> None:
+    site = Site(hash_option=HashOption.BY_PREFIX, hash_filter="过滤".encode())
+
+    form = site_to_json(site)
+
+    assert (form["hashOption"], form["hashFilter"]) == (0, "过滤")
+    assert site_from_json(form) == site
+
+
+def test_attributes_as_one_object_are_read() -> None:
+    site = site_from_json({"servers": [], "attributes": {"desc": "x", "alt_addr.1": ["192.0.2.1", "192.0.2.2"]}})
+
+    assert site.attributes == (("desc", "x"), ("alt_addr.1", "192.0.2.1"), ("alt_addr.1", "192.0.2.2"))
+
+
+def test_interface_of_an_unknown_protocol_keeps_its_number() -> None:
+    site = Site(servers=(Server(1, ipaddress.ip_address("192.0.2.1"), b"", (Interface(2, 9, 1),)),))
+
+    assert site_to_json(site)["servers"][0]["interfaces"][0]["protocol"] == 9
+    assert site_from_json(site_to_json(site)) == site
 
 
 @pytest.mark.parametrize(

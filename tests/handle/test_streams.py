@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import test_datagrams
 import vectors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from biaojie.handle.streams import FrameReader
 
 @given(step=st.integers(1, 200))
 def test_messages_fed_in_any_steps_come_out_whole_and_in_order(step: int) -> None:
-    messages = [vectors.RESOLVE_REQUEST, vectors.RESOLVE_RESPONSE, test_datagrams.response_of(1500)]
+    messages = [vectors.RESOLVE_REQUEST, vectors.RESOLVE_RESPONSE, vectors.response_of(1500)]
     stream = b"".join(messages)
     reader = FrameReader()
 
@@ -24,7 +23,7 @@ def test_messages_fed_in_any_steps_come_out_whole_and_in_order(step: int) -> Non
 
 
 def test_message_cut_into_marked_pieces_comes_out_joined() -> None:
-    message = test_datagrams.request_of(1500)
+    message = vectors.request_of(1500)
 
     found = FrameReader().feed(b"".join(split(message)) + vectors.RESOLVE_REQUEST)
 
@@ -37,7 +36,7 @@ def test_length_over_the_limit_is_refused_at_once() -> None:
 
 
 def test_piece_beyond_the_end_is_refused() -> None:
-    head = bytearray(split(test_datagrams.request_of(600))[0][:20])
+    head = bytearray(split(vectors.request_of(600))[0][:20])
     head[12:16] = (9).to_bytes(4, "big")
 
     with pytest.raises(InconsistentPackets):

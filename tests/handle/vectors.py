@@ -6,6 +6,7 @@ import ipaddress
 
 from hypothesis import strategies as st
 
+from biaojie.handle.messages import ResolutionResponse, decode_request, encode_message, make_response
 from biaojie.handle.sites import Interface, Server, Site
 from biaojie.handle.values import HandleValue, Reference
 
@@ -69,6 +70,24 @@ MESSAGES = {
     "early unknown operation": EARLY_UNKNOWN_OPERATION,
     "early not admin": EARLY_NOT_ADMIN,
 }
+
+
+def response_of(content_length: int) -> bytes:
+    """An answer with exactly that many octets behind the envelope."""
+    request = decode_request(NOT_FOUND_REQUEST)
+    empty = encode_message(make_response(request, _body(b""), expiration=1))
+    return encode_message(make_response(request, _body(bytes(content_length + 20 - len(empty))), expiration=1))
+
+
+def _body(data: bytes) -> ResolutionResponse:
+    return ResolutionResponse("86.100.1/NOPE", (HandleValue(1, "T", data),))
+
+
+def request_of(content_length: int) -> bytes:
+    """The same with response code 0, which makes it count as a request when it is cut."""
+    response = response_of(content_length)
+    return response[:24] + bytes(4) + response[28:]
+
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)

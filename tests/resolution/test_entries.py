@@ -87,7 +87,9 @@ def test_split_public_with_huge_counts_ends_at_once() -> None:
             split_public(octets)
 
 
-@given(st.builds(Entry, st.text(max_size=6), st.binary(max_size=30), st.integers(0, 2**63 - 1), st.none() | st.binary(max_size=30)))
+@given(
+    st.builds(Entry, st.text(max_size=6), st.binary(max_size=30), st.integers(0, 2**63 - 1), st.none() | st.binary(max_size=30))
+)
 def test_entry_encoded_and_decoded_is_equal(entry: Entry) -> None:
     assert decode_entry(encode_entry(entry)) == entry
 

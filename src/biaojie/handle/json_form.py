@@ -169,10 +169,17 @@ def data_from_json(form: dict[str, Any] | str) -> bytes:
 
 
 def response_json(
-    response_code: int, handle: str, values: Iterable[HandleValue] | None = None, *, message: str | None = None
+    response_code: int,
+    handle: str,
+    values: Iterable[HandleValue] | None = None,
+    *,
+    message: str | None = None,
+    referral_handle: str = "",
 ) -> dict[str, Any]:
     """An answer's object: `values` is left out when None, given as an empty list when nothing matched."""
     form: dict[str, Any] = {"responseCode": int(response_code)}
+    if referral_handle:
+        form["referralHandle"] = readable(referral_handle)
     if message:
         form["message"] = message
     form["handle"] = readable(handle)

@@ -279,7 +279,8 @@ class ListOf(Kind):
         if trace is None:
             return self.read(reader, label)
         start = reader.pos
-        count = self.count(reader, label)
+        # A dump goes as far as it can: what a count promises in vain shows at the item that is missing.
+        count = reader.length(label, self.limit)
         trace.add(start, 4, label, f"{count} 项")
         trace.depth += 1
         name = label.split(" ", 1)[0]

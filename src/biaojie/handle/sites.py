@@ -7,9 +7,8 @@ read as IPv4 too), otherwise IPv6. The loopback `::1` is told from 0.0.0.1 becau
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -17,7 +16,7 @@ import msgspec
 
 from biaojie.handle.envelope import OWN_VERSION
 from biaojie.handle.errors import EncodeError, InvalidJson, TrailingBytes
-from biaojie.handle.kinds import BYTES, I32, STRING, U8, U16, U32, Bits, ListOf, Named, Raw
+from biaojie.handle.kinds import BYTES, I32, STRING, U8, U16, U32, Bits, ListOf, Named, Raw, readable
 from biaojie.handle.layout import Field, Layout, Reader
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -52,7 +51,6 @@ class Protocol(IntEnum):
 _KIND_NAMES = {0: "停用", 1: "管理", 2: "查询", 3: "管理与查询"}
 _PROTOCOL_NAMES = {int(protocol): protocol.name for protocol in Protocol}
 _HASH_NAMES = {0: "按前缀", 1: "按后缀", 2: "按整个标识"}
-_HASH_JSON = {0: "prefix", 1: "suffix", 2: "all"}
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -196,7 +194,10 @@ def decode_site(data: bytes) -> Site:
 
 
 def site_to_json(site: Site) -> dict[str, Any]:
-    """The record as `siteinfo.json` has it; a key that has no JWK form is given as base64."""
+    """The record as `siteinfo.json` has it; a key that has no JWK form is given as base64.
+
+    `hashOption` is left out when the whole handle decides. Text that is not UTF-8 is shown, not kept.
+    """
     from biaojie.handle.jwk import key_to_json  # keys are needed only here, and load OpenSSL
 
     servers = []
@@ -208,7 +209,7 @@ def site_to_json(site: Site) -> dict[str, Any]:
             {
                 "query": interface.query,
                 "admin": interface.admin,
-                "protocol": _PROTOCOL_NAMES.get(interface.protocol, str(interface.protocol)),
+                "protocol": _PROTOCOL_NAMES.get(interface.protocol, interface.protocol),
                 "port": interface.port,
             }
             for interface in server.interfaces
@@ -220,18 +221,19 @@ def site_to_json(site: Site) -> dict[str, Any]:
         "serialNumber": site.serial,
         "primarySite": site.primary,
         "multiPrimary": site.multi_primary,
-        "hashOption": _HASH_JSON.get(site.hash_option, site.hash_option),
     }
+    if site.hash_option != HashOption.BY_ALL:
+        form["hashOption"] = int(site.hash_option)
     if site.hash_filter:
-        form["hashFilter"] = base64.b64encode(site.hash_filter).decode("ascii")
-    form["attributes"] = [{"name": name, "value": value} for name, value in site.attributes]
+        form["hashFilter"] = site.hash_filter.decode("utf-8", "backslashreplace")
+    form["attributes"] = [{"name": readable(name), "value": readable(value)} for name, value in site.attributes]
     form["servers"] = servers
     return form
 
 
 class _InterfaceForm(msgspec.Struct):
     port: int
-    protocol: str
+    protocol: str | int
     query: bool = False
     admin: bool = False
 
@@ -255,9 +257,9 @@ class _SiteForm(msgspec.Struct, rename="camel"):
     serial_number: int = 1
     primary_site: bool = True
     multi_primary: bool = False
-    hash_option: str | int = "all"
+    hash_option: int = HashOption.BY_ALL
     hash_filter: str = ""
-    attributes: tuple[_AttributeForm, ...] = ()
+    attributes: tuple[_AttributeForm, ...] | dict[str, str | tuple[str, ...]] = ()
 
 
 def site_from_json(form: object) -> Site:
@@ -267,7 +269,6 @@ def site_from_json(form: object) -> Site:
     try:
         raw = msgspec.convert(form, _SiteForm)
         major, minor = (int(part) for part in raw.protocol_version.split("."))
-        option = {name: number for number, name in _HASH_JSON.items()}.get(str(raw.hash_option))
         protocols = {name: number for number, name in _PROTOCOL_NAMES.items()}
         site = Site(
             version=raw.version,
@@ -276,9 +277,9 @@ def site_from_json(form: object) -> Site:
             serial=raw.serial_number,
             primary=raw.primary_site,
             multi_primary=raw.multi_primary,
-            hash_option=int(raw.hash_option) if option is None else option,
-            hash_filter=base64.b64decode(raw.hash_filter, validate=True),
-            attributes=tuple((row.name, row.value) for row in raw.attributes),
+            hash_option=raw.hash_option,
+            hash_filter=raw.hash_filter.encode("utf-8"),
+            attributes=tuple(_attributes(raw.attributes)),
             servers=tuple(
                 Server(
                     server_id=row.server_id,
@@ -287,7 +288,7 @@ def site_from_json(form: object) -> Site:
                     interfaces=tuple(
                         Interface(
                             kind=InterfaceKind.ADMIN * item.admin | InterfaceKind.QUERY * item.query,
-                            protocol=protocols[item.protocol] if item.protocol in protocols else int(item.protocol),
+                            protocol=protocols[str(item.protocol)] if item.protocol in protocols else int(item.protocol),
                             port=item.port,
                         )
                         for item in row.interfaces
@@ -297,6 +298,15 @@ def site_from_json(form: object) -> Site:
             ),
         )
         encode_site(site)
-    except (msgspec.ValidationError, ValueError, binascii.Error, EncodeError) as error:
+    except (msgspec.ValidationError, ValueError, EncodeError) as error:
         raise InvalidJson(reason=str(error)) from error
     return site
+
+
+def _attributes(form: tuple[_AttributeForm, ...] | dict[str, str | tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Name and value pairs of either spelling: a list of objects, or one object whose values may be lists."""
+    if isinstance(form, tuple):
+        yield from ((row.name, row.value) for row in form)
+        return
+    for name, value in form.items():
+        yield from ((name, item) for item in ((value,) if isinstance(value, str) else value))

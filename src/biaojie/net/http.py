@@ -137,9 +137,12 @@ class HttpApp:
         if method in ("GET", "HEAD"):
             if path.startswith(HANDLES):
                 return self._handle(scope, scope.query_string)
-            page = {"/api/site": self._site, "/api/v1/routes": self._routes, "/healthz": self._healthz, "/metrics": self._plain_metrics}.get(
-                path
-            )
+            page = {
+                "/api/site": self._site,
+                "/api/v1/routes": self._routes,
+                "/healthz": self._healthz,
+                "/metrics": self._plain_metrics,
+            }.get(path)
             if page is not None:
                 return page(scope)
         if path.startswith("/api/handles") and (method in _WRITING or path.rstrip("/") == "/api/handles"):

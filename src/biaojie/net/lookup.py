@@ -44,9 +44,7 @@ class Lookup:
         self._responder = responder
         self._authority: Authority = responder.authority
 
-    def identifier(
-        self, text: str, *, indexes: Sequence[int], types: Sequence[str], public_only: bool, host: bytes
-    ) -> Found:
+    def identifier(self, text: str, *, indexes: Sequence[int], types: Sequence[str], public_only: bool, host: bytes) -> Found:
         """The values of an identifier as the path gave it; counted, and refused (RC 3) beyond the source's rate."""
         if not self._responder.admits(host):
             return Found(ResponseCode.SERVER_TOO_BUSY, text, message="请求过于频繁，请稍后再试")
@@ -59,9 +57,7 @@ class Lookup:
         finally:
             self._authority.release()
         took_us = (time.perf_counter() - began_s) * 1e6
-        self._responder.count(
-            found.owner, host, found=found.found, own=found.own, took_us=took_us, now_s=clock.time_s()
-        )
+        self._responder.count(found.owner, host, found=found.found, own=found.own, took_us=took_us, now_s=clock.time_s())
         return found
 
     def site(self) -> dict[str, Any] | None:
@@ -127,4 +123,3 @@ def _other(text: str) -> Identifier | None:
 
 def _is_wanted(value: HandleValue, indexes: Sequence[int], types: Sequence[str]) -> bool:
     return not (indexes or types) or value.index in indexes or any(type_matches(value.type, wanted) for wanted in types)
-

@@ -34,10 +34,8 @@ class RateLimiter:
         network = host[:_V4_OCTETS] if len(host) == 4 else host[:_V6_OCTETS]
         young = self._young
         bucket = young.get(network) or self._old.get(network)
-        if bucket is None:
-            tokens = self._burst
-        else:
-            tokens = min(self._burst, bucket[0] + max(0.0, now_s - bucket[1]) * self._per_s)
+        held, then_s = bucket or (self._burst, now_s)
+        tokens = min(self._burst, held + max(0.0, now_s - then_s) * self._per_s)
         granted = tokens >= 1.0
         if not granted:
             self.refused += 1

@@ -101,9 +101,7 @@ class Responder:
         self.busy += 1
         return False
 
-    def count(
-        self, owner: str, host: bytes, *, found: bool, own: bool, took_us: float, now_s: float, number: int = 1
-    ) -> None:
+    def count(self, owner: str, host: bytes, *, found: bool, own: bool, took_us: float, now_s: float, number: int = 1) -> None:
         """Count requests of one owner from one source (4 or 16 octets) that took equally long."""
         if self._counters is not None:
             self._counters.add(owner, host, found, own, took_us, number, now_s=now_s)

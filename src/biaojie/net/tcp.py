@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
 
 from biaojie.base import clock
 from biaojie.handle.codes import ResponseCode
@@ -22,10 +21,8 @@ from biaojie.handle.errors import DecodeError
 from biaojie.handle.layout import MAX_MESSAGE
 from biaojie.handle.messages import early_error
 from biaojie.net import policy
+from biaojie.net.responder import Responder
 from biaojie.resolution.policy import EXPIRATION_S
-
-Answer = Callable[[bytes, bytes], bytes | None]
-"""A whole message and the peer's address (4 or 16 octets) in, the reply or None for silence out."""
 
 _TC_BIT = 0x20
 _FLAGS_AT = ENVELOPE_SIZE + 8
@@ -61,13 +58,13 @@ class TcpServer:
 
     def __init__(
         self,
-        answer: Answer,
+        responder: Responder,
         *,
         idle_s: float = policy.TCP_IDLE_S.value,
         message_s: float = policy.TCP_MESSAGE_S.value,
         connections_max: int = policy.TCP_CONNECTIONS_MAX.value,
     ) -> None:
-        self.answer = answer
+        self.responder = responder
         self.idle_s = idle_s
         self.message_s = message_s
         self.connections_max = connections_max
@@ -188,7 +185,11 @@ class Connection(asyncio.Protocol):
         assert transport is not None
         more = True
         while more and not self._blocked:
-            replies, more, ends = self._answer_some()
+            self._server.responder.renew(clock.time_s())
+            try:
+                replies, more, ends = self._answer_some()
+            finally:
+                self._server.responder.release()
             if replies:
                 transport.write(replies[0] if len(replies) == 1 else b"".join(replies))
             if ends:
@@ -238,7 +239,7 @@ class Connection(asyncio.Protocol):
                     break
             if message is None:
                 continue
-            reply = self._server.answer(message, self._host)
+            reply = self._server.responder.serve(message, self._host)
             if reply is not None:
                 replies.append(reply)
                 written += len(reply)

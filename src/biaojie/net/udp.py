@@ -152,9 +152,7 @@ class UdpServer:
             pairs = Counter(zip(owners, hosts, strict=True)).items()
         for (owner, host), number in pairs:
             if owner is not None:
-                self._responder.count(
-                    owner, packed(host), found=True, own=False, took_us=took_us, now_s=now_s, number=number
-                )
+                self._responder.count(owner, packed(host), found=True, own=False, took_us=took_us, now_s=now_s, number=number)
 
     def _answer(
         self, slot: int, packet: bytes, size: int, host: Host, now_s: float, began_s: float
@@ -184,9 +182,7 @@ class UdpServer:
             self._kept.keep(message, octets, owner)
         elif owner is not None and (answer.own or not answer.found):
             took_us = (time.perf_counter() - began_s) * 1e6
-            self._responder.count(
-                owner, packed(host), found=answer.found, own=answer.own, took_us=took_us, now_s=now_s
-            )
+            self._responder.count(owner, packed(host), found=answer.found, own=answer.own, took_us=took_us, now_s=now_s)
             owner = None
         if len(octets) <= PACKET_SIZE:
             return octets, owner
@@ -199,7 +195,7 @@ class UdpServer:
         return None, owner
 
     def _within_rate(self, sizes: Sequence[int], hosts: Sequence[Host], now_s: float) -> list[int]:
-        """The sizes, with those of packets beyond their source's rate replaced by a mark: UDP sources are easily forged, so silence."""
+        """The sizes, a mark in place of those beyond their source's rate: UDP sources are easily forged, so silence."""
         limiter = self._limiter
         assert limiter is not None
         return [size if limiter.allows(packed(host), now_s) else _REFUSED for size, host in zip(sizes, hosts, strict=True)]

@@ -32,6 +32,8 @@ class ChildSpec:
     log: Path
     probe: Callable[[], bool]
     popen: Mapping[str, object] = field(default_factory=dict)
+    renew: Callable[[], ChildSpec] | None = None
+    """Called before each restart, where a program's last run must be cleared away first."""
 
 
 class Child:
@@ -85,6 +87,8 @@ class Child:
             self.process = None
         if self.wanted and self.process is None and time.monotonic() >= self._next_start_s:
             self.restarts += 1
+            if self.spec.renew is not None:
+                self.spec = self.spec.renew()
             self.start()
         return noticed
 

@@ -23,9 +23,10 @@ from biaojie.foundation.postgres import databases as server_databases
 from biaojie.foundation.postgres.cluster import Cluster
 from biaojie.processes import chain
 from biaojie.processes.errors import SetupFailed
+from biaojie.site import schema
 
 PREFIX = "biaojie_"
-TEMPLATE = PREFIX + "template"
+TEMPLATE = PREFIX + "template_"
 
 # Who works at each kind of node in the chain; the second reviewer exists because routing at the top needs two persons.
 STAFF: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -63,15 +64,15 @@ def server_for(directory: Path) -> Server:
 def prepare(server: Server, nodes: Sequence[chain.PlannedNode], directory: Path) -> dict[str, Any]:
     """Make, migrate and staff each node's database; returns `{node: {"users": [...]}}` with the passwords of DIR."""
     admin = server.database("postgres")
-    digest = server_databases.migrations_digest()
+    digest = schema.digest()
     credentials = _credentials(directory, nodes)
     stamp_path = directory / "prepared.json"
     stamps = _read_json(stamp_path)
     missing = [node for node in nodes if not server_databases.exists(admin, PREFIX + node.row.name)]
     if missing:
-        _make_template(server, admin, digest, stamps)
+        _make_template(server, missing[0], digest)
         for node in missing:
-            server_databases.create_database(admin, PREFIX + node.row.name, template=TEMPLATE)
+            server_databases.create_database(admin, PREFIX + node.row.name, template=TEMPLATE + digest)
             stamps.pop(node.row.name, None)
     running = []
     for node in nodes:
@@ -87,23 +88,22 @@ def prepare(server: Server, nodes: Sequence[chain.PlannedNode], directory: Path)
     return {name: {"users": users} for name, users in credentials.items()}
 
 
-def _make_template(server: Server, admin: str, digest: str, stamps: dict[str, Any]) -> None:
-    if stamps.get("template") == digest and server_databases.exists(admin, TEMPLATE):
-        return
-    if server_databases.exists(admin, TEMPLATE):
-        server_databases.drop_database(admin, TEMPLATE)
-    server_databases.create_database(admin, TEMPLATE)
-    environment = _environment() | {"BIAOJIE_DATABASE_URL": server.database(TEMPLATE), "BIAOJIE_ENVIRONMENT": "test"}
-    done = subprocess.run(
-        [sys.executable, "-m", "biaojie.site.migrate"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SetupFailed(step="数据库结构迁移", reason=done.stdout.decode(errors="replace")[-2000:])
-    stamps["template"] = digest
+def _make_template(server: Server, node: chain.PlannedNode, digest: str) -> None:
+    """Migrate the template of this structure, once; `node` lends its settings."""
+
+    def migrate(url: str) -> None:
+        environment = _environment() | {"BIAOJIE_CONFIG": str(node.directory / "node.toml")}
+        done = subprocess.run(
+            [sys.executable, "-m", "biaojie.site.migrate", url],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise SetupFailed(step="数据库结构迁移", reason=done.stdout.decode(errors="replace")[-2000:])
+
+    server_databases.ensure_template(server.database("postgres"), TEMPLATE + digest, migrate)
 
 
 def _start_preparation(node: chain.PlannedNode, users: Sequence[Mapping[str, str]]) -> subprocess.Popen[bytes]:

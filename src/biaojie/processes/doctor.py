@@ -28,7 +28,8 @@ def run(directory: Path, *, node: str | None, say: Callable[[str], None]) -> boo
     examined = [name for name, row in nodes.items() if NODE_ROLES[row["role"]].has_database and node in (None, name)]
     if not examined:
         raise NoSuchNode(name=node, known="、".join(nodes))
-    return all([_examine(directory / name, name, say) for name in examined])
+    sound = [_examine(directory / name, name, say) for name in examined]
+    return all(sound)
 
 
 def _examine(folder: Path, name: str, say: Callable[[str], None]) -> bool:

@@ -12,21 +12,21 @@ from typing import Any
 
 import django
 
+from biaojie.base import settings
+from biaojie.site.migrate import migrate_database
+
 
 def main() -> None:
     """Bring the database named by the settings to the state in which the node's processes can start."""
     wanted: dict[str, Any] = json.load(sys.stdin)
     django.setup()
-    from biaojie.site.migrate import migrate
-
-    from biaojie.base import settings
-
     current = settings.load()
-    migrate()
+    migrate_database(current.database_url)
     from biaojie.foundation.accounts import operations as accounts
     from biaojie.foundation.nodes import operations as nodes
 
-    nodes.establish(settings=current, title=wanted["title"])
+    own = wanted["prefixes"] if current.role == "top" else ()  # the others adopt theirs when they enrol
+    nodes.establish(settings=current, title=wanted["title"], prefixes=own)
     for user in wanted["users"]:
         accounts.ensure_user(
             actor="system:prepare",

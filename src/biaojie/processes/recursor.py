@@ -380,6 +380,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the node until `stop` is set."""
     async with Client() as client:
         recursor = Recursor(settings, client)
+        if not recursor.is_ready():
+            log.warning("no root site yet", path=str(settings.bootstrap))
         faces = Faces(recursor, settings)
         try:
             await faces.open()

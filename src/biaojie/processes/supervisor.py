@@ -45,7 +45,7 @@ class Supervisor:
         self.nodes: list[chain.PlannedNode] = []
         self._ending = threading.Event()
         self._failure: BaseException | None = None
-        self._announced: dict[str, Any] = {}
+        self._cluster: Cluster | None = None
 
     def run(self) -> int:
         """Start everything, serve until asked to end. Raises `BiaojieError` when it cannot even begin."""
@@ -82,20 +82,22 @@ class Supervisor:
         threading.Thread(target=self._set_up, args=(prepared,), name="setting-up", daemon=True).start()
 
     def _start_database(self, cluster: Cluster) -> None:
-        cluster.initialise()
-        argv, popen = cluster.command()
-        child = self._add(
-            ChildSpec(
-                name=DATABASE_CHILD,
-                argv=argv,
-                environment=os.environ.copy(),
-                log=self.directory / "log" / "postgres.log",
-                probe=lambda: True,
-                popen=popen,
-            )
-        )
+        child = self._add(self._database_spec(cluster))
         child.start()
-        cluster.wait_ready(60.0)
+        cluster.wait_ready(process=child.process)
+        self._cluster = cluster
+
+    def _database_spec(self, cluster: Cluster) -> ChildSpec:
+        argv, popen = cluster.command()
+        return ChildSpec(
+            name=DATABASE_CHILD,
+            argv=argv,
+            environment=os.environ.copy(),
+            log=self.directory / "log" / "postgres.log",
+            probe=lambda: True,
+            popen=popen,
+            renew=lambda: self._database_spec(cluster),
+        )
 
     def _add(self, spec: ChildSpec) -> Child:
         child = self.children[spec.name] = Child(spec)
@@ -141,6 +143,8 @@ class Supervisor:
             # SIGINT is PostgreSQL's fast shutdown: it ends sessions, writes a checkpoint and leaves.
             database.process.send_signal(signal.SIGINT)
             database.terminate(timeout_s=END_WITHIN_S)
+        if self._cluster is not None:
+            self._cluster.release()
 
     def _command(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
         command = call.get("command")

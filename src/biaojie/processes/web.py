@@ -1,7 +1,7 @@
 """The web process of a node: Django's pages and JSON API under granian's WSGI server.
 
 Granian forks one worker; both are tied to their parents so that a killed supervisor leaves nothing behind (the worker
-ties itself when it loads `biaojie.site.wsgi`).
+ties itself when it loads `web_app`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> None:
     current = settings.load()
     host, port = settings.split_address(current.web)
     Granian(
-        "biaojie.site.wsgi:application",
+        "biaojie.processes.web_app:application",
         address=host,
         port=port,
         interface=Interfaces.WSGI,

@@ -1,7 +1,195 @@
-"""Business verbs of identifiers: create, replace, delete, read and list, one at a time."""
+"""Business verbs of identifiers: create, replace, delete, read and list, one at a time; bulk work is `bulk`.
+
+Each verb is one transaction that changes the row, journals it and audits it. Who may do it is decided by role at the
+API; whose prefix it is, here.
+"""
 
 from __future__ import annotations
 
-from biaojie.registry.handle_rows import put_handle, remove_handle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["put_handle", "remove_handle"]
+from django.db import transaction
+
+from biaojie.base.errors import BiaojieError
+from biaojie.codes.identifier import Identifier
+from biaojie.codes.systems import System
+from biaojie.foundation.accounts.models import User
+from biaojie.foundation.audit.log import record
+from biaojie.foundation.records.journal import change_set
+from biaojie.registry.errors import HandleRefused, NotAllowed, NotFound, PrefixNotServed
+from biaojie.registry.handle_rows import PUBLICATION, key_of, put_handle, remove_handle
+from biaojie.registry.handle_rules import check_values, read_identifier
+from biaojie.registry.models import Handle, Membership, Prefix, RouteClaim
+
+PAGE_MOST = 1000
+
+
+class ValuesRefused(HandleRefused):
+    """标识的值有 {count} 处错误"""
+
+    code = "REG-170"
+
+    def __init__(self, faults: Sequence[BiaojieError]) -> None:
+        super().__init__(pointer="values", count=len(faults))
+        self.faults = list(faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows in key order, and the key after which the next page begins (empty: no more)."""
+
+    rows: list[Handle]
+    next: str
+
+
+def create_identifier(*, actor: object, identifier: str, values: object, user: User | None = None, probe: bool = False) -> Handle:
+    """Register an identifier. Raises `CodeError`, `HandleRefused` (REG-15x, REG-170), `NotAllowed`, `PrefixNotServed`."""
+    found = read_identifier(identifier)
+    return _write(actor=actor, found=found, spelled=identifier, values=values, user=user, probe=probe, must_be_new=True)
+
+
+def replace_identifier(
+    *, actor: object, identifier: str, values: object, version: int | None = None, user: User | None = None
+) -> Handle:
+    """Give a registered identifier new values; with `version`, only if it is still at that version (`Conflict`)."""
+    found = read_identifier(identifier)
+    with transaction.atomic():
+        held = live_row(found)
+        return _write(
+            actor=actor,
+            found=found,
+            spelled=held.spelled,
+            values=values,
+            user=user,
+            probe=held.purpose == Handle.Purpose.PROBE,
+            version=version,
+        )
+
+
+def delete_identifier(*, actor: object, identifier: str, version: int | None = None, user: User | None = None) -> Handle:
+    """Take an identifier out of resolution; its row and history stay. Raises `NotFound`, `Conflict`, `NotAllowed`."""
+    found = read_identifier(identifier)
+    with transaction.atomic(), change_set(actor=actor, channels=(PUBLICATION,)) as changes:
+        _owner_of(found, user)
+        row = remove_handle(changes, key=key_of(found), expected_version=version)
+        record(actor=actor, action="identifier.delete", subject=row.spelled, detail={"version": row.version})
+    return row
+
+
+def get_identifier(*, identifier: str) -> Handle:
+    """The live row of an identifier; raises `NotFound`."""
+    return live_row(read_identifier(identifier))
+
+
+def list_identifiers(*, prefix: str, after: str = "", limit: int = 100, user: User | None = None) -> Page:
+    """Live identifiers of a prefix in key order; keyset pages, so the millionth page costs what the first does."""
+    owner = _served_prefix(prefix, user)
+    limit = max(1, min(limit, PAGE_MOST))
+    rows = list(
+        Handle.objects.filter(prefix=owner, deleted_at=None, key__gt=after)
+        .exclude(purpose=Handle.Purpose.PREFIX)
+        .order_by("key")[: limit + 1]
+    )
+    return Page(rows=rows[:limit], next=rows[limit - 1].key if len(rows) > limit else "")
+
+
+def live_row(identifier: Identifier) -> Handle:
+    """The live row of a parsed identifier; raises `NotFound`."""
+    row = Handle.objects.filter(key=key_of(identifier), deleted_at=None).first()
+    if row is None:
+        raise NotFound(pointer="identifier", what="标识", name=identifier.text)
+    return row
+
+
+def served_prefix(name: str, user: User | None = None) -> Prefix:
+    """The prefix under which this node registers identifiers, if the person may; raises `PrefixNotServed`, `NotAllowed`."""
+    return _served_prefix(name, user)
+
+
+def _write(
+    *,
+    actor: object,
+    found: Identifier,
+    spelled: str,
+    values: object,
+    user: User | None,
+    probe: bool,
+    must_be_new: bool = False,
+    version: int | None = None,
+) -> Handle:
+    stored, faults = check_values(values)
+    if faults:
+        raise ValuesRefused(faults) if len(faults) > 1 else faults[0]
+    with transaction.atomic(), change_set(actor=actor, channels=(PUBLICATION,)) as changes:
+        owner, prefix = _owner_of(found, user)
+        row = put_handle(
+            changes,
+            key=key_of(found),
+            spelled=spelled,
+            values=stored,
+            owner=owner,
+            purpose=Handle.Purpose.PROBE if probe else Handle.Purpose.IDENTIFIER,
+            prefix=prefix,
+            must_be_new=must_be_new,
+            expected_version=version,
+        )
+        record(
+            actor=actor,
+            action="identifier.create" if must_be_new else "identifier.replace",
+            subject=row.spelled,
+            detail={"version": row.version},
+        )
+    return row
+
+
+def _owner_of(found: Identifier, user: User | None) -> tuple[str, Prefix | None]:
+    """The prefix an identifier is counted for, and its row for Handles."""
+    if found.system is System.HANDLE:
+        prefix = _served_prefix(found.routing_key, user)
+        return prefix.name, prefix
+    routing = found.routing_bytes()
+    claim = (
+        RouteClaim.objects.filter(system=found.system.value, removed_at=None, final=True, low__lte=routing, high__gt=routing)
+        .order_by("-low")
+        .first()
+    )
+    if claim is None:
+        raise PrefixNotServed(pointer="identifier", prefix=f"{found.system.value} {found.routing_key}")
+    if user is not None and user.role == "enterprise" and not _speaks_for(user, claim.owner):
+        raise NotAllowed(pointer="identifier", name=found.text)
+    return claim.owner, None
+
+
+def _served_prefix(name: str, user: User | None) -> Prefix:
+    prefix = Prefix.objects.filter(name=name).first() or Prefix.objects.filter(name=name.lower()).first()
+    if (
+        prefix is None
+        or prefix.status != Prefix.Status.ENABLED
+        or not (prefix.is_own or prefix.hosting == Prefix.Hosting.HOSTED)
+        or prefix.name.startswith("0.")
+    ):
+        raise PrefixNotServed(pointer="identifier", prefix=name)
+    if user is not None and user.role == "enterprise" and not _speaks_for(user, prefix.name):
+        raise NotAllowed(pointer="identifier", name=name)
+    return prefix
+
+
+def _speaks_for(user: User, prefix: str) -> bool:
+    return Membership.objects.filter(user=user, registrant__prefixes__name=prefix).exists()
+
+
+def as_row(row: Handle) -> dict[str, Any]:
+    """What the API says of an identifier."""
+    system = System.from_number(int(row.key.partition(":")[0]))
+    return {
+        "identifier": row.spelled,
+        "system": system.value,
+        "canonical": row.key.partition(":")[2],
+        "prefix": row.owner,
+        "values": row.values,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

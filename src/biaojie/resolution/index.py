@@ -204,6 +204,9 @@ class Index:
             name = self._current_name()
             if name:
                 try:
+                    # LMDB would begin anew where the file is gone, and say nothing.
+                    if not (self.folder / name / "data.mdb").stat().st_size:
+                        raise OSError("data.mdb is empty")
                     return open_environment(self.folder / name)
                 except (lmdb.Error, OSError) as error:
                     problem = str(error)

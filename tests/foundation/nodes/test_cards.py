@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("django")
+
+from django.db import connection
 
 from biaojie.base import clock
 from biaojie.foundation.nodes import operations
@@ -157,6 +160,22 @@ def test_block_peer_unknown_says_so(make_this_node: Make) -> None:
         operations.block_peer(actor="wang", node_id="node-x")
 
 
+def test_unpinned_peer_may_enrol_with_other_keys_and_sign_nothing_before(enrolled: Any) -> None:
+    child, peer = enrolled
+    lost, found = child.key, make_key()
+    operations.unpin_peer(actor="wang", node_id=child.node_id, reason="密钥丢失")
+    child.keys, child.serial = [lost, found], 2
+    child.ends = {lost.key_id: clock.now() - timedelta(days=1)}
+    card = child.signed(signers=[found])
+
+    with pytest.raises(CardKeyNotPinned):
+        operations.receive_card(card, caller=peer)
+    code = operations.issue_code(actor="li.na", role="enterprise", prefixes=("88.100.1",)).code
+    peer = operations.accept_enrolment(card, code)
+
+    assert set(peer.trusted_keys(clock.now())) == {found.key_id}
+
+
 @pytest.fixture
 def at_the_top(make_this_node: Make, neighbour: Make) -> Any:
     """At the top node: an enrolled second-level node and its peer row."""
@@ -206,3 +225,25 @@ def test_push_card_without_a_parent_says_so_and_the_patient_form_is_silent(make_
     with pytest.raises(NoParent):
         operations.push_card()
     operations.push_card_or_owe()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_relayed_card_brought_six_times_at_once_is_pinned_once(at_the_top: Any, neighbour: Make) -> None:
+    _, caller = at_the_top
+    signed, barrier, outcomes = neighbour().signed(), threading.Barrier(6), list[str]()
+
+    def relay() -> None:
+        barrier.wait()
+        try:
+            outcomes.append(operations.receive_card(signed, caller=caller).relation)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=relay) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outcomes == ["other"] * 6
+    assert Peer.objects.filter(via=caller).count() == 1

@@ -90,7 +90,7 @@ def test_roll_key_gives_a_card_that_the_old_key_vouches_for(make_this_node: Call
 
     card = verify_card(new.card, now=clock.now(), trusted={old.key.key_id: old.key.public})
     assert new.id == old.id
-    assert [row.key_id for row in card.keys][0] == old.key.key_id
+    assert card.keys[0].key_id == old.key.key_id
     assert len(card.valid_keys(clock.now())) == 2
 
 

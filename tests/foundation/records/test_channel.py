@@ -46,16 +46,14 @@ def keys_read(reader: Reader, after: int) -> list[tuple[int, list[str]]]:
 
 
 def test_read_transaction_that_commits_late_is_numbered_after_those_before_it(database_url: str) -> None:
-    late = open_transaction(database_url, "late")
-    put("early")
+    with open_transaction(database_url, "late") as late, Reader("publication") as reader:
+        put("early")
 
-    with Reader("publication") as reader:
         first = keys_read(reader, after=0)
         late.commit()
         second = keys_read(reader, after=1)
         third = keys_read(reader, after=2)
 
-    late.close()
     assert (first, second, third) == ([(1, ["early"])], [(2, ["late"])], [])
 
 

@@ -117,7 +117,7 @@ def test_journal_rows_any_change_refused_by_the_database(statement: str) -> None
     write(3)
 
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; " + statement)
 
     assert Change.objects.count() == 3
 
@@ -131,3 +131,11 @@ def test_stamp_serial_set_once_then_refused() -> None:
         Stamp.objects.update(serial=2)
 
     assert Stamp.objects.get().serial == 1
+
+
+@pytest.mark.django_db
+def test_put_text_that_only_looks_like_an_escaped_nul_kept() -> None:
+    with journal.change_set(actor="li", channels=PUBLICATION) as changes:
+        changes.put(kind="handle", key="a", version=1, content={"path": r"C:\u0000", "tail": "\\"})
+
+    assert Change.objects.get().content == {"path": r"C:\u0000", "tail": "\\"}

@@ -26,10 +26,10 @@ def record(
     """
     return AuditRecord.objects.create(
         at=clock.now(),
-        actor=str(actor),
+        actor=_storable(str(actor))[:200],
         action=action,
-        subject=str(subject),
-        detail=dict(detail or {}),
+        subject=_storable(str(subject))[:500],
+        detail=_storable(dict(detail or {})),
         source_ip=_address(request),
         request_id=getattr(request, "request_id", ""),
     )
@@ -38,3 +38,14 @@ def record(
 def _address(request: HttpRequest | None) -> str | None:
     address = request.META.get("REMOTE_ADDR", "") if request is not None else ""
     return address or None
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL holds no NUL; a hostile name must still leave its trace."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\N{SYMBOL FOR NULL}")
+    if isinstance(value, Mapping):
+        return {_storable(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    return value

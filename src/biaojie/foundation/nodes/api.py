@@ -185,3 +185,16 @@ def unblock(request: HttpRequest, node_id: str, body: ReasonIn) -> dict[str, Any
     """Takes a block back."""
     actor = require(request, "nodes.block")
     return ok(operations.unblock_peer(actor=actor, node_id=node_id, reason=body.reason).as_row())
+
+
+@router.post(
+    "/nodes/{node_id}/unpin",
+    response=answers(PeerOut, 404),
+    auth=BearerAuth(),
+    summary="清除节点密钥",
+    operation_id="nodes_unpin",
+)
+def unpin(request: HttpRequest, node_id: str, body: ReasonIn) -> dict[str, Any]:
+    """Forgets a peer's keys; it may enrol again with a new code."""
+    actor = require(request, "nodes.block")
+    return ok(operations.unpin_peer(actor=actor, node_id=node_id, reason=body.reason).as_row())

@@ -205,7 +205,7 @@ def check_card(card: NodeCard) -> None:
             raise CardMalformed(pointer=pointer, reason="密钥编号与公钥不符")
         if row.key_id in seen:
             raise CardMalformed(pointer=pointer, reason="密钥重复")
-        if not (_is_utc(row.not_before) and _is_utc(row.not_after) and row.not_before < row.not_after):
+        if not (_is_utc(row.not_before) and _is_utc(row.not_after) and row.not_before <= row.not_after):
             raise CardMalformed(pointer=pointer, reason="密钥有效期不正确")
         seen.add(row.key_id)
     if card.node_id != node_id_of(card.keys[0].key_id):

@@ -31,7 +31,7 @@ from biaojie.foundation.nodes.errors import (
 )
 from biaojie.foundation.nodes.identity import this_node
 from biaojie.foundation.nodes.models import Peer, PeerState, Relation, ThisNode
-from biaojie.foundation.nodes.peers import covers, pin, store_card
+from biaojie.foundation.nodes.peers import covers, one_at_a_time, pin, store_card
 from biaojie.foundation.nodes.signing import SignedClient
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,9 @@ def client_for(peer: Peer, *, timeout_s: float = 10.0) -> SignedClient:
 def push_card(*, timeout_s: float = 10.0) -> int:
     """Sends the parent our card and those of the nodes below us that it has not seen; gives how many went up.
 
-    First the parent's own card is read, so that we know its keys before it uses them. A card the parent refuses is left owed and does not hold up the others. Raises `NoParent`, `CallError`s (nobody there,
-    unsigned answer) or, once all were tried, the last `AnswerRefused`.
+    First the parent's own card is read, so that we know its keys before it uses them. A card the parent refuses is left
+    owed and does not hold up the others. Raises `NoParent`, `CallError`s (nobody there, unsigned answer) or, once all were
+    tried, the last `AnswerRefused`.
     """
     above = _refreshed(parent(), timeout_s=timeout_s)
     sent, refused = 0, None
@@ -101,6 +102,7 @@ def receive_card(signed: SignedCard, *, caller: Peer) -> Peer:
     """
     now = clock.now()
     with transaction.atomic():
+        one_at_a_time()
         claimed = signed.card.get("node_id")
         held = Peer.objects.select_for_update().filter(node_id=claimed).first() if isinstance(claimed, str) else None
         trusted = held.trusted_keys(now) if held else None
@@ -148,6 +150,16 @@ def block_peer(*, actor: object, node_id: str, reason: str = "") -> Peer:
 def unblock_peer(*, actor: object, node_id: str, reason: str = "") -> Peer:
     """Takes a block back. Raises `PeerUnknown`."""
     return _set_state(actor, node_id, PeerState.ENABLED, "nodes.unblock", reason)
+
+
+def unpin_peer(*, actor: object, node_id: str, reason: str = "") -> Peer:
+    """Forgets a peer's keys, so that it may enrol with others: after it lost them or let them run out. Raises `PeerUnknown`."""
+    with transaction.atomic():
+        peer = _get(node_id)
+        keys = [row.key_id for row in peer.keys.all()]
+        peer.keys.all().delete()
+        audit.record(actor=actor, action="nodes.unpin", subject=peer, detail={"keys": keys, "reason": reason})
+    return peer
 
 
 def _first_relayed(signed: SignedCard, caller: Peer) -> Peer:
@@ -198,6 +210,7 @@ def _renew_parent(above: Peer, plain: Any) -> None:
     try:
         signed = read_card(plain)
         with transaction.atomic():
+            one_at_a_time()
             held = Peer.objects.select_for_update().get(node_id=above.node_id)
             now = clock.now()
             card = verify_card(signed, now=now, trusted=held.trusted_keys(now))

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from biaojie.base import clock
 from biaojie.base.digests import sha256_hex
@@ -26,7 +26,6 @@ from biaojie.foundation.nodes.errors import (
     AlreadyEnrolled,
     AnswerMalformed,
     AnswerRefused,
-    CardKeyTaken,
     CardOutOfScope,
     CodeBindingInvalid,
     CodeRefused,
@@ -39,7 +38,7 @@ from biaojie.foundation.nodes.errors import (
 from biaojie.foundation.nodes.identity import Identity, set_prefixes, this_node
 from biaojie.foundation.nodes.keys import decode_public, fingerprint, is_same_fingerprint
 from biaojie.foundation.nodes.models import EnrolmentAttempt, EnrolmentCode, Peer, Relation, ThisNode
-from biaojie.foundation.nodes.peers import covers, pin
+from biaojie.foundation.nodes.peers import covers, one_at_a_time, pin
 
 # Crockford's letters and digits: nothing that looks like something else. 20 of them are 100 bits.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -105,24 +104,21 @@ def accept_enrolment(card: SignedCard, code: str) -> Peer:
     if value.environment != node.environment:
         raise EnvironmentDiffers(pointer="/card/environment", theirs=value.environment, ours=node.environment)
     digest = _digest(code)
-    try:
-        with transaction.atomic():
-            row = EnrolmentCode.objects.select_for_update().filter(digest=digest).first()
-            is_right = hmac.compare_digest(row.digest if row else "0" * 64, digest)
-            if row is None or not is_right or row.expires_at <= now:
-                raise CodeRefused(pointer="/code")
-            if row.used_at is not None:
-                return _repeated(row, card, value)
-            _check_scope(row, value)
-            peer = pin(card, value, relation=Relation.CHILD, granted=row.prefixes, now=now)
-            row.used_at, row.used_by = now, value.node_id
-            row.save(update_fields=["used_at", "used_by"])
-            detail = {"code": row.id, "name": value.name, "role": value.role, "prefixes": list(value.prefixes)}
-            audit.record(actor=peer, action="nodes.enrol.accept", subject=peer, detail=detail)
-            return peer
-    except IntegrityError as error:
-        # Two nodes brought the same key at the same moment: the other one was faster.
-        raise CardKeyTaken(key_id=value.keys[0].key_id) from error
+    with transaction.atomic():
+        one_at_a_time()
+        row = EnrolmentCode.objects.select_for_update().filter(digest=digest).first()
+        is_right = hmac.compare_digest(row.digest if row else "0" * 64, digest)
+        if row is None or not is_right or row.expires_at <= now:
+            raise CodeRefused(pointer="/code")
+        if row.used_at is not None:
+            return _repeated(row, card, value)
+        _check_scope(row, value)
+        peer = pin(card, value, relation=Relation.CHILD, granted=row.prefixes, now=now)
+        row.used_at, row.used_by = now, value.node_id
+        row.save(update_fields=["used_at", "used_by"])
+        detail = {"code": row.id, "name": value.name, "role": value.role, "prefixes": list(value.prefixes)}
+        audit.record(actor=peer, action="nodes.enrol.accept", subject=peer, detail=detail)
+        return peer
 
 
 def check_attempts(source: str) -> None:
@@ -159,6 +155,7 @@ def enrol_with_parent(*, actor: object, parent_url: str, code: str, expected_fin
     # The answer must come from the node whose fingerprint was compared, even if it issued a new card in between.
     parent = verify_card(parent_card, now=clock.now(), trusted=shown.valid_keys(clock.now()))
     with transaction.atomic():
+        one_at_a_time()
         is_new = not Peer.objects.filter(node_id=parent.node_id, relation=Relation.PARENT).exists()
         peer = pin(parent_card, parent, relation=Relation.PARENT, granted=list(parent.prefixes), now=clock.now())
         detail = {"url": url, "fingerprints": _fingerprints(parent), "compared": expected_fingerprint is not None}

@@ -2,7 +2,6 @@
 
 NodeError                  NODE-100
   NotEstablished           NODE-101   this node has no key yet
-  NotPermitted             NODE-102   the signed-in person may not do it
   NoParent                 NODE-103
   PeerUnknown              NODE-104
   AlreadyEstablished       NODE-105   the key file and the database name different nodes
@@ -56,12 +55,6 @@ class NotEstablished(NodeError):
     """本节点尚未初始化：没有节点密钥"""
 
     code = "NODE-101"
-
-
-class NotPermitted(NodeError):
-    """没有执行此操作的权限：{permission}"""
-
-    code = "NODE-102"
 
 
 class NoParent(NodeError):

@@ -14,6 +14,7 @@ from biaojie.foundation.nodes.cards import (
     push_card_or_owe,
     receive_card,
     unblock_peer,
+    unpin_peer,
 )
 from biaojie.foundation.nodes.enrolment import accept_enrolment, enrol_with_parent, issue_code
 from biaojie.foundation.nodes.identity import establish, roll_key, set_prefixes, this_node
@@ -34,4 +35,5 @@ __all__ = [
     "set_prefixes",
     "this_node",
     "unblock_peer",
+    "unpin_peer",
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from django.db import connection
+
 from biaojie.foundation.nodes.card import NodeCard, SignedCard
 from biaojie.foundation.nodes.errors import CardKeyNotPinned, CardKeyTaken, PeerBlocked
 from biaojie.foundation.nodes.models import Peer, PeerKey, Relation, ThisNode
@@ -17,6 +19,12 @@ def covers(prefixes: Iterable[str], prefix: str) -> bool:
     """Whether a prefix is one of `prefixes` or derived from one (`88.100` covers `88.100.1`, not `88.1001`)."""
     name = prefix.upper()
     return any(name == item.upper() or name.startswith(item.upper() + ".") for item in prefixes)
+
+
+def one_at_a_time() -> None:
+    """Waits until no other transaction pins anything. Enrolments and cards are rare, and each may touch several peers' keys."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('biaojie.nodes.pin'))")
 
 
 def pin(
@@ -30,15 +38,15 @@ def pin(
 ) -> Peer:
     """Makes the (verified) card's node a peer with the card's keys, or renews a peer by a card that a pinned key signed.
 
-    A node that is known keeps its keys: a stranger's card with its id raises `CardKeyNotPinned`, a blocked one
-    `PeerBlocked`, a key of somebody else `CardKeyTaken`.
+    A node that is known keeps its keys (until `unpin_peer`): a stranger's card with its id raises `CardKeyNotPinned`, a
+    blocked one `PeerBlocked`, a key of somebody else `CardKeyTaken`.
     """
     peer = Peer.objects.select_for_update().filter(node_id=card.node_id).first()
     if peer is None:
         peer = Peer(node_id=card.node_id, enrolled_at=now, card_serial=0)
     elif peer.is_blocked:
         raise PeerBlocked(node=peer.name)
-    elif not set(peer.trusted_keys(now)) & set(card.valid_keys(card.issued_at)):
+    elif peer.keys.exists() and not set(peer.trusted_keys(now)) & set(card.valid_keys(card.issued_at)):
         # verify_card has checked that each of the card's valid keys signed it.
         raise CardKeyNotPinned(pointer="/signatures")
     peer.relation, peer.granted, peer.via = relation, list(granted), via

@@ -8,6 +8,7 @@ Nothing is numbered here: serials are given by the channel's reader (`channel`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -28,14 +29,16 @@ _COPY_FROM = 64
 PUT = Change.Operation.PUT.value
 REMOVE = Change.Operation.REMOVE.value
 _OPERATIONS = frozenset({PUT, REMOVE})
+# An escaped NUL in JSON, but not an escaped backslash before the letters u0000.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 _BEGIN = """
 WITH made AS (INSERT INTO records_changeset (actor, at) VALUES (%s, %s) RETURNING id),
      stamped AS (INSERT INTO records_stamp (channel, change_set_id) SELECT c, made.id FROM made, unnest(%s::text[]) AS c),
      listed AS (INSERT INTO records_change (change_set_id, kind, key, version, operation, content)
-                SELECT made.id, c.* FROM made,
+                SELECT made.id, c.kind, c.key, c.version, c.operation, c.content FROM made,
                 unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[])
-                WITH ORDINALITY AS c(kind, key, version, operation, content, place) ORDER BY place)
+                WITH ORDINALITY AS c(kind, key, version, operation, content, place) ORDER BY c.place)
 SELECT id FROM made
 """
 
@@ -85,7 +88,7 @@ class ChangeSetWriter:
         if version < 0:
             raise BadChange(pointer=key, reason="版本不得为负数")
         body = None if content is None else msgspec.json.encode(content).decode()
-        if body is not None and "\\u0000" in body:
+        if body is not None and _NUL.search(body):
             raise BadChange(pointer=key, reason="内容不得含有 NUL 字符")  # jsonb cannot hold it
         self._rows.append((kind, key, version, operation, body))
 

@@ -1,0 +1,61 @@
+"""The assembled API and the plain views of every role."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from django.test import Client, override_settings
+
+from biaojie.foundation.ui.envelope import DOCUMENTED
+
+ROLES = ("top", "second", "enterprise", "escrow")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_urls_of_every_role_openapi_document_served(client: Client, role: str) -> None:
+    with override_settings(ROOT_URLCONF=f"biaojie.site.urls.{role}"):
+        document = client.get("/api/openapi.json").json()
+
+    assert document["info"]["title"] == "标解"
+    assert "/api/v1/token" in document["paths"]
+
+
+def test_openapi_every_operation_documents_its_refusals(client: Client) -> None:
+    document = client.get("/api/openapi.json").json()
+
+    lacking = [
+        (path, method)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/api/v1/") and not {str(code) for code in DOCUMENTED} <= set(operation["responses"])
+    ]
+    assert lacking == []
+
+
+@pytest.mark.django_db
+def test_healthz_database_answers_ok(client: Client) -> None:
+    answer = client.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": True})
+
+
+def test_metrics_prometheus_text(client: Client) -> None:
+    assert b"python_info" in client.get("/metrics").content
+
+
+def test_unknown_address_answered_in_the_envelope_with_strict_headers(client: Client) -> None:
+    answer = client.get("/api/v1/nothing")
+
+    assert (answer.status_code, answer.json()["status"]) == (404, -2)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_urls_module_of_every_role_names_its_error_views(role: str) -> None:
+    module = importlib.import_module(f"biaojie.site.urls.{role}")
+
+    assert [getattr(module, f"handler{code}").rpartition(".")[0] for code in (400, 403, 404, 500)] == ["biaojie.site.views"] * 4
