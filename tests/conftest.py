@@ -201,7 +201,8 @@ def _flush_append_only_tables() -> None:
     flush = DatabaseOperations.execute_sql_flush
 
     def execute_sql_flush(self: Any, sql_list: list[str]) -> None:
-        quiet = ["SET LOCAL session_replication_role = replica"]
-        flush(self, [*quiet, *sql_list] if sql_list else sql_list)
+        # The queue's own tables are unmanaged models, which a flush leaves as they are.
+        queue = "TRUNCATE procrastinate_jobs, procrastinate_workers, procrastinate_events, procrastinate_periodic_defers"
+        flush(self, ["SET LOCAL session_replication_role = replica", queue, *sql_list])
 
     DatabaseOperations.execute_sql_flush = execute_sql_flush

@@ -132,8 +132,10 @@ def wire_decode(octets: Annotated[str, typer.Argument(metavar="HEX", help="十�
         data = bytes.fromhex("".join(text.split()))
     except ValueError:
         _usage("不是十六进制文本")
-    report = dump.dump(data)
-    typer.echo(report)
+    typer.echo(dump.dump(data))
+    fault = dump.problem(data)
+    if fault is not None:
+        _fail(fault)
 
 
 @app.command("check-config")

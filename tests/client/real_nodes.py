@@ -99,6 +99,7 @@ class RealNode:
         self._udp_server.join()
         self._call(self._http_server.stop())
         self._call(self._tcp_server.stop(0.1))
+        self._call(asyncio.sleep(0.05))  # aborted connections are taken down one turn later
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

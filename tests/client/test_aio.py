@@ -200,7 +200,10 @@ async def read_message(reader: asyncio.StreamReader) -> bytes:
 
 def test_udp_lost_request_is_repeated_from_a_new_socket() -> None:
     async def run() -> None:
-        async with udp_server(lambda number, data: [] if number == 1 else split(answer(data))) as (endpoint, server), Client() as client:
+        async with (
+            udp_server(lambda number, data: [] if number == 1 else split(answer(data))) as (endpoint, server),
+            Client() as client,
+        ):
             response = await client.ask(endpoint, ResolutionRequest(NAME))
 
         assert response.values == (URL, LONG)

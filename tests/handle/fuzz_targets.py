@@ -11,7 +11,7 @@ import json
 from biaojie.handle import challenges, credentials, dump, json_form, key_files, keys, sessions, sites, system_values, values
 from biaojie.handle.datagrams import Reassembler
 from biaojie.handle.envelope import decode_envelope
-from biaojie.handle.errors import ChallengeError, CredentialError, DecodeError, SessionError
+from biaojie.handle.errors import ChallengeError, CredentialError, DecodeError, SessionError, WrongPassphrase
 from biaojie.handle.header import HEADER
 from biaojie.handle.layout import Reader
 from biaojie.handle.messages import decode_message, decode_request, decode_response, encode_message
@@ -73,7 +73,7 @@ def fuzz_public_key(data: bytes) -> None:
 
 
 def fuzz_key_file(data: bytes) -> None:
-    with contextlib.suppress(DecodeError, key_files.WrongPassphrase):
+    with contextlib.suppress(DecodeError, WrongPassphrase):
         key_files.decode_key_file(data, None)
 
 

@@ -37,9 +37,11 @@ def test_server_is_chosen_by_position_in_the_list(handle, by_prefix, by_suffix, 
         assert chosen is servers[remainder]
 
 
-def test_smallest_negative_number_is_made_positive() -> None:
-    # The reference fails here; a handle with such a digest is not needed to see that ours does not.
-    assert abs(int.from_bytes(bytes.fromhex("80000000"), "big", signed=True)) % 3 == 2147483648 % 3
+@pytest.mark.parametrize(
+    ("tail", "number"), [("80000000", 2_147_483_648), ("ffffffff", 1), ("7fffffff", 2_147_483_647), ("00000000", 0)]
+)
+def test_last_four_octets_are_made_positive(tail: str, number: int) -> None:
+    assert hashing.digest_number(bytes(12) + bytes.fromhex(tail)) == number
 
 
 def test_octets_above_ascii_are_not_folded() -> None:

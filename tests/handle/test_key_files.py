@@ -5,8 +5,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from test_keys import dsa_key
 
 from biaojie.handle import key_files
-from biaojie.handle.errors import DecodeError, EncodeError, InvalidKey, LimitExceeded
-from biaojie.handle.key_files import PRIVATE_KEY, WrongPassphrase, decode_key_file, encode_key_file
+from biaojie.handle.errors import DecodeError, EncodeError, InvalidKey, LimitExceeded, WrongPassphrase
+from biaojie.handle.key_files import PRIVATE_KEY, decode_key_file, encode_key_file
 from biaojie.handle.keys import signed
 
 RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2048)

@@ -48,7 +48,7 @@ def starting(tmp_path: Path) -> Iterator[Callable[..., Node]]:
             if not folder.exists():
                 PublicationWriter(folder / "publication", node="second").start(all_entries(), 1)
             new = start_node(folder, **settings)
-            started.callback(lambda: new.process.poll() is None and (new.process.kill(), new.process.wait()))
+            started.callback(new.stop)
             return new
 
         yield start

@@ -82,8 +82,16 @@ class Node:
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> int:
+        """The exit status, once it has ended."""
+        status = self.process.wait(15)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
 
     @property
     def writer(self) -> PublicationWriter:

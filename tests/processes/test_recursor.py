@@ -25,11 +25,14 @@ from real_nodes import HOST, RealNode, free_port, handle, routed, value, zone
 from biaojie.client.aio import Client
 from biaojie.client.blocking import BlockingClient
 from biaojie.client.resolver import resolve
+from biaojie.codes.parsing import parse
 from biaojie.codes.ranges import parse_coverage
 from biaojie.codes.systems import System
 from biaojie.handle.bodies import DeleteHandleRequest, GetSiteInfoRequest, ResolutionRequest
 from biaojie.handle.sites import encode_site
+from biaojie.handle.values import encode_values
 from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.entries import Entry, handle_entry
 
 URL = value(1, "URL", "https://example.cn/318")
 NAME = value(2000, "productName", "数控车床（演示）")
@@ -119,8 +122,7 @@ def bare_chain(tmp_path: Path) -> Iterator[Chain]:
             handle("0.NA/88.100.2", second.site_value()),
             handle("88.100.2/hosted", URL, NAME),
             *(routed(coverage, second, final=True) for coverage in coverages),
-            *(handle(text, NAME, system=system.number) for system, (_, text) in OTHERS.items() if system is not System.BID),
-            handle_exact(System.BID),
+            *(other(text) for _, text in OTHERS.values()),
         ]
     )  # fmt: skip
     enterprise.start(
@@ -150,13 +152,9 @@ def chain(bare_chain: Chain) -> Chain:
     return bare_chain
 
 
-def handle_exact(system: System) -> object:
-    """A BID keeps its case."""
-    from biaojie.codes.parsing import parse
-    from biaojie.handle.values import encode_values
-    from biaojie.resolution.entries import handle_entry
-
-    return handle_entry(parse(OTHERS[system][1]).key(), 1, owner="88.100", values=encode_values([NAME]))
+def other(identifier: str) -> Entry:
+    """An identifier that is no handle, under its canonical form."""
+    return handle_entry(parse(identifier).key(), 1, owner="88.100", values=encode_values([NAME]))
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "http"])
@@ -367,14 +365,25 @@ def test_home_has_a_form_that_works_without_script(chain: Chain) -> None:
     assert (status, forms[0]["action"], forms[0]["method"]) == (200, "/resolve", "get")
     assert "script-src 'self'" in headers["content-security-policy"]
     assert [tag for tag, _ in home.tags].count("h1") == 1
-    assert chain.get("/resolve?identifier=88.100.1%2FQK-360-0001&trace=1")[1]["location"] == "/resolve/88.100.1%2FQK-360-0001?trace=1"
+    assert (
+        chain.get("/resolve?identifier=88.100.1%2FQK-360-0001&trace=1")[1]["location"]
+        == "/resolve/88.100.1%2FQK-360-0001?trace=1"
+    )
 
 
 def test_page_shows_answer_and_path_and_runs_nothing_inline(chain: Chain) -> None:
     status, _, shown = page(chain, "/resolve/88.100.1%2FQK-360-0001?trace=1")
 
     assert status == 200
-    for words in ("已找到", "数控车床（演示）", "解析路径", "国家顶级节点", "二级节点 88.100", "企业节点 88.100.1", "将离开本站：example.cn"):
+    for words in (
+        "已找到",
+        "数控车床（演示）",
+        "解析路径",
+        "国家顶级节点",
+        "二级节点 88.100",
+        "企业节点 88.100.1",
+        "将离开本站：example.cn",
+    ):
         assert words in shown.text
     for tag, attributes in shown.tags:
         assert tag != "style" and "style" not in attributes
@@ -399,7 +408,7 @@ def test_value_that_is_markup_is_shown_as_text(chain: Chain) -> None:
         ("88.999/none", 404, "前缀 88.999 未在国家顶级节点登记。"),
         ("2.16.156.9", 404, "OID 编码 2.16.156.9 暂无解析路由，已查询国家顶级节点。"),
         ("did:bid:?", 400, "无法解析"),
-        ("\"><img src=x>", 400, "无法解析"),
+        ('"><img src=x>', 400, "无法解析"),
     ],
 )
 def test_page_says_why_there_is_no_answer(chain: Chain, identifier: str, status: int, words: str) -> None:

@@ -111,8 +111,9 @@ def read_path(data: bytes, status: int, endpoint: Endpoint) -> dict[str, Any]:
         form = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise BadReply(address=str(endpoint), reason=f"HTTP {status}，不是递归节点的应答") from error
-    if not isinstance(form, dict) or "responseCode" not in form:
-        raise BadReply(address=str(endpoint), reason=f"HTTP {status}，不是递归节点的应答")
+    if not isinstance(form, dict) or "responseCode" not in form or "identifier" not in form:
+        said = form.get("message") if isinstance(form, dict) else None
+        raise BadReply(address=str(endpoint), reason=f"HTTP {status}，{said or '不是递归节点的应答'}")
     return form
 
 

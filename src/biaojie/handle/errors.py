@@ -158,3 +158,9 @@ class NoServer(HandleError):
     """站点没有可用的服务器"""
 
     code = "HDL-601"
+
+
+class WrongPassphrase(HandleError):
+    """私钥文件的口令不正确，或需要口令"""
+
+    code = "HDL-602"

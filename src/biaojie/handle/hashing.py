@@ -30,6 +30,11 @@ def hash_part(handle: str, option: int) -> bytes:
 def handle_hash(handle: str, option: int = HashOption.BY_ALL) -> int:
     """A number from 0 to 2,147,483,648; the same for all spellings that differ in ASCII case only."""
     digest = hashlib.md5(hash_part(handle, option), usedforsecurity=False).digest()
+    return digest_number(digest)
+
+
+def digest_number(digest: bytes) -> int:
+    """The last four octets as a signed integer, made positive; 0x80000000, which Java cannot negate, becomes 2^31."""
     return abs(int.from_bytes(digest[-4:], "big", signed=True))
 
 

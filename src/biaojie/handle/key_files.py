@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from biaojie.handle.errors import EncodeError, HandleError, InvalidKey, LimitExceeded
+from biaojie.handle.errors import EncodeError, HandleError, InvalidKey, LimitExceeded, WrongPassphrase
 from biaojie.handle.keys import Parts, signed, unsigned
 from biaojie.handle.kinds import STRING, U32, Blob, Named, Rest
 from biaojie.handle.layout import Field, Layout, Reader
@@ -65,12 +65,6 @@ ENCRYPTED_FILE = Layout(
     Field("cipher_text", Blob(65_536), "密文"),
     title="私钥文件（口令加密）",
 )
-
-
-class WrongPassphrase(HandleError):
-    """私钥文件的口令不正确，或需要口令"""
-
-    code = "HDL-110"
 
 
 def encode_private_key(key: PrivateKey) -> bytes:

@@ -23,18 +23,20 @@ def main() -> None:
     current = settings.load()
     migrate_database(current.database_url)
     from biaojie.foundation.accounts import operations as accounts
+    from biaojie.foundation.accounts.models import User
     from biaojie.foundation.nodes import operations as nodes
 
     own = wanted["prefixes"] if current.role == "top" else ()  # the others adopt theirs when they enrol
     nodes.establish(settings=current, title=wanted["title"], prefixes=own)
     for user in wanted["users"]:
-        accounts.ensure_user(
-            actor="system:prepare",
-            username=user["username"],
-            password=user["password"],
-            role=user["role"],
-            display_name=user["title"],
-        )
+        if not User.objects.filter(username=user["username"]).exists():
+            accounts.create_user(
+                actor="system:prepare",
+                username=user["username"],
+                password=user["password"],
+                role=user["role"],
+                display_name=user["title"],
+            )
     if current.role == "top":
         from biaojie.registry import operations as registry
 

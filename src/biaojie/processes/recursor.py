@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
+import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -223,8 +225,7 @@ class UdpFace(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # the loop's own class does not say it is one
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         now_s = time.monotonic()
@@ -391,10 +392,24 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await faces.close()
 
 
+def configure_log(level: str) -> None:
+    """JSON lines on standard error; standard output is for readiness alone."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def main() -> None:
     """Run the node of these settings until SIGTERM or SIGINT."""
     tie_to_parent()
     settings = load()
+    configure_log(settings.log_level)
     clock.configure(offset_s=settings.clock_offset_s, scale=settings.clock_scale, origin_s=settings.clock_origin_s or None)
 
     async def run() -> None:

@@ -200,7 +200,7 @@ def _register_products(api: NodeApi, prefix: str, maker: demo_catalogue.Maker, c
             params={"prefix": prefix, "format": "ndjson", "mode": "create"},
             content=body,
         )
-    return [row["handle"] for row in rows[:4]]
+    return [str(row["handle"]) for row in rows[:4]]
 
 
 def _host_enterprise(staff: Staff) -> None:

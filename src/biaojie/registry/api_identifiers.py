@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Router, Schema
+from ninja.params.functions import Query
 from pydantic import ConfigDict, Field
 
 from biaojie.foundation.accounts.bearer import BearerAuth, require
@@ -14,6 +15,9 @@ from biaojie.foundation.ui.envelope import answers, ok
 from biaojie.registry import operations_handles as handles
 
 router = Router(tags=["标识"], auth=BearerAuth())
+
+# A query parameter, because an identifier may hold any character.
+IdentifierParameter = Annotated[str, Query(title="标识", min_length=1, max_length=2048)]
 
 
 class NewIdentifier(Schema):
@@ -68,9 +72,9 @@ def create(request: HttpRequest, body: NewIdentifier) -> tuple[int, dict[str, An
 @router.get("/identifiers", response=answers(IdentifierPage, 404), summary="标识列表", operation_id="identifier_list")
 def list_(
     request: HttpRequest,
-    prefix: str = Query(title="前缀", max_length=64),
-    after: str = Query(default="", title="起点", max_length=4096),
-    limit: int = Query(default=100, title="条数", ge=1, le=handles.PAGE_MOST),
+    prefix: Annotated[str, Query(title="前缀", max_length=64)],
+    after: Annotated[str, Query(title="起点", max_length=4096)] = "",
+    limit: Annotated[int, Query(title="条数", ge=1, le=handles.PAGE_MOST)] = 100,
 ) -> dict[str, Any]:
     """Keyset pages in canonical order."""
     user = require(request, "registry.read")
@@ -79,16 +83,14 @@ def list_(
 
 
 @router.get("/identifiers/one", response=answers(IdentifierRow, 404), summary="查看标识", operation_id="identifier_get")
-def get(request: HttpRequest, identifier: str = Query(title="标识", min_length=1, max_length=2048)) -> dict[str, Any]:
-    """The identifier is a query parameter because it may hold any character."""
+def get(request: HttpRequest, identifier: IdentifierParameter) -> dict[str, Any]:
+    """The live row of an identifier of any system; REG-101 (404) when there is none."""
     require(request, "registry.read")
     return ok(handles.as_row(handles.get_identifier(identifier=identifier)))
 
 
 @router.put("/identifiers/one", response=answers(IdentifierRow, 404), summary="修改标识", operation_id="identifier_replace")
-def replace(
-    request: HttpRequest, body: Replacement, identifier: str = Query(title="标识", min_length=1, max_length=2048)
-) -> dict[str, Any]:
+def replace(request: HttpRequest, body: Replacement, identifier: IdentifierParameter) -> dict[str, Any]:
     """Replaces all values; with `version`, only if nobody else has changed it (REG-102, 409)."""
     user = require(request, "identifiers.write")
     row = handles.replace_identifier(actor=user, identifier=identifier, values=body.values, version=body.version, user=user)
@@ -98,8 +100,8 @@ def replace(
 @router.delete("/identifiers/one", response=answers(None, 404), summary="删除标识", operation_id="identifier_delete")
 def delete(
     request: HttpRequest,
-    identifier: str = Query(title="标识", min_length=1, max_length=2048),
-    version: int | None = Query(default=None, title="所依据的版本", ge=1),
+    identifier: IdentifierParameter,
+    version: Annotated[int | None, Query(title="所依据的版本", ge=1)] = None,
 ) -> dict[str, Any]:
     """Takes it out of resolution; its history stays."""
     user = require(request, "identifiers.write")

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from django.db import connection
-from psycopg.types.json import Jsonb
 
 from biaojie.base import clock
 from biaojie.codes.identifier import Identifier
@@ -135,8 +134,8 @@ def _insert(
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO registry_handle (key, spelled, prefix_id, owner, purpose, values, version, created_at, updated_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s) ON CONFLICT (key) DO NOTHING RETURNING key",
-            [key, spelled, row.prefix_id, owner, purpose, Jsonb(row.values), now, now],
+            " VALUES (%s, %s, %s, %s, %s, %s::jsonb, 1, %s, %s) ON CONFLICT (key) DO NOTHING RETURNING key",
+            [key, spelled, row.prefix_id, owner, purpose, msgspec.json.encode(row.values).decode(), now, now],
         )
         return row if cursor.fetchone() is not None else None
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from biaojie.base.errors import BiaojieError
 from biaojie.codes.errors import CodeError
-from biaojie.codes.handle_names import split_handle
+from biaojie.codes.handle_names import HandleValue as HandleName
 from biaojie.codes.identifier import Identifier
 from biaojie.codes.parsing import parse, resolution_form
 from biaojie.codes.systems import System
 from biaojie.handle.errors import HandleError
 from biaojie.handle.json_form import value_from_json
-from biaojie.handle.values import HandleValue, ascii_upper
+from biaojie.handle.values import HandleValue, ascii_upper, encode_value
 from biaojie.registry.errors import (
     HandleElsewhere,
     HandleRefused,
@@ -34,13 +37,19 @@ VALUES_MOST: Final = 200
 VALUE_LONGEST: Final = 16_384
 """Octets of one value."""
 
+TYPE_LONGEST: Final = 255
+"""Octets of a value's type."""
+
 RECORD_LONGEST: Final = 65_536
-"""Octets of all values of one identifier together."""
+"""Octets of all values of one identifier together, as they go over the wire."""
 
 # The routing of prefixes is written through their parent's registry call, never by an identifier (DESIGN §2).
 RESERVED_TYPES: Final = frozenset({"HS_SITE", "HS_SITE.6", "HS_SITE.PREFIX", "HS_SERV", "HS_SERV.PREFIX", "HS_NA_DELEGATE"})
 
 _VALUE_KEYS: Final = frozenset({"index", "type", "data", "ttl", "timestamp", "permissions", "references"})
+_DATA_KEYS: Final = frozenset({"format", "value"})
+# An escaped NUL in JSON text: an odd number of backslashes before `u0000`. PostgreSQL's jsonb cannot hold one.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def read_identifier(text: str, *, prefix: str | None = None) -> Identifier:
@@ -53,13 +62,18 @@ def read_identifier(text: str, *, prefix: str | None = None) -> Identifier:
     if "\x00" in text:
         raise HandleRefused(pointer="identifier", reason="含有 NUL 字符")
     identifier = resolution_form(parse(text, System.HANDLE if prefix is not None and "/" in text else None))
-    if identifier.system is System.HANDLE:
-        found, suffix = split_handle(identifier.canonical)
-        if not suffix or found.startswith("0."):
-            raise HandleRefused(pointer="identifier", reason="应为 前缀/后缀，且不能以 0. 开头")
-    if prefix is not None and (identifier.system is not System.HANDLE or found != prefix.upper()):
+    if isinstance(identifier.value, HandleName) and (identifier.value.suffix is None or identifier.routing_key.startswith("0.")):
+        raise HandleRefused(pointer="identifier", reason="应为 前缀/后缀，且不能以 0. 开头")
+    if prefix is not None and (identifier.system is not System.HANDLE or identifier.routing_key != prefix.upper()):
         raise HandleElsewhere(pointer="identifier", handle=text, prefix=prefix)
     return identifier
+
+
+def spelled(identifier: Identifier) -> str:
+    """The identifier as it is shown: a Handle without scheme, others as given, without blanks around."""
+    if isinstance(identifier.value, HandleName):
+        return f"{identifier.value.prefix}/{identifier.value.suffix}"
+    return identifier.text.strip()
 
 
 def check_values(forms: object) -> tuple[list[dict[str, Any]], list[BiaojieError]]:
@@ -80,10 +94,10 @@ def check_values(forms: object) -> tuple[list[dict[str, Any]], list[BiaojieError
         except BiaojieError as fault:
             faults.append(fault)
             continue
-        octets += len(value.data)
+        octets += len(encode_value(value))
         if value.index in kept:
             faults.append(IndexRepeated(pointer=f"{pointer}/index", index=value.index))
-        kept[value.index] = dict(form)
+        kept[value.index] = _stored(form, value)
     if octets > RECORD_LONGEST:
         faults.append(ValueRefused(pointer="values", reason=f"全部值共 {octets} 字节，超过上限 {RECORD_LONGEST}"))
     return ([] if faults else [kept[index] for index in sorted(kept)]), faults
@@ -114,9 +128,11 @@ def check_row(row: object, *, prefix: str) -> tuple[Identifier | None, list[dict
 def _read_value(form: object, pointer: str) -> HandleValue:
     if not isinstance(form, Mapping):
         raise ValueRefused(pointer=pointer, reason="值应为对象")
-    unknown = sorted(map(str, set(form) - _VALUE_KEYS))
-    if unknown:
-        raise ValueRefused(pointer=f"{pointer}/{unknown[0]}", reason=f"不认识的字段 {'、'.join(unknown)}")
+    for place, keys in ((form, _VALUE_KEYS), (form.get("data"), _DATA_KEYS)):
+        unknown = sorted(map(str, set(place) - keys)) if isinstance(place, Mapping) else []
+        if unknown:
+            raise ValueRefused(pointer=f"{pointer}/{unknown[0]}", reason=f"不认识的字段 {'、'.join(unknown)}")
+    _check_storable(form, pointer)
     try:
         value = value_from_json(form)
     except HandleError as fault:
@@ -125,10 +141,30 @@ def _read_value(form: object, pointer: str) -> HandleValue:
         raise ValueRefused(pointer=f"{pointer}/index", reason="索引应为正整数")
     if not value.type:
         raise ValueRefused(pointer=f"{pointer}/type", reason="缺少类型")
-    if ascii_upper(value.readable_type) in RESERVED_TYPES:
-        raise TypeReserved(pointer=f"{pointer}/type", type=value.readable_type)
+    if len(value.type.encode()) > TYPE_LONGEST:
+        raise ValueRefused(pointer=f"{pointer}/type", reason=f"类型超过 {TYPE_LONGEST} 字节")
+    if ascii_upper(value.type) in RESERVED_TYPES:
+        raise TypeReserved(pointer=f"{pointer}/type", type=value.type)
     if len(value.data) > VALUE_LONGEST:
         raise ValueTooLong(pointer=f"{pointer}/data", index=value.index, length=len(value.data), limit=VALUE_LONGEST)
-    if "\\u0000" in repr(form) or "\x00" in str(form):
-        raise ValueRefused(pointer=pointer, reason="含有 NUL 字符，请改用 base64 格式")
     return value
+
+
+def _check_storable(form: Mapping[str, Any], pointer: str) -> None:
+    """Refuse what the database cannot hold as JSON: NUL, half of a surrogate pair, nesting without end."""
+    try:
+        text = msgspec.json.encode(form)
+    except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueRefused(pointer=pointer, reason="含有无法存储的字符或数据，请改用 base64 格式") from error
+    if _NUL.search(text):
+        raise ValueRefused(pointer=pointer, reason="含有 NUL 字符，请改用 base64 格式")
+
+
+def _stored(form: Mapping[str, Any], value: HandleValue) -> dict[str, Any]:
+    """The form as it is kept: only what was given, data always an object, references without foreign keys."""
+    stored = dict(form)
+    if isinstance(stored["data"], str):
+        stored["data"] = {"format": "string", "value": stored["data"]}
+    if "references" in stored:
+        stored["references"] = [{"handle": item.handle, "index": item.index} for item in value.references]
+    return {key: part for key, part in stored.items() if part is not None}

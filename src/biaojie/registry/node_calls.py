@@ -40,6 +40,8 @@ def ask_parent(method: str, path: str, *, name: str = "", json: Any = None, may_
             return envelope_data(response)
     except AnswerRefused as error:
         reason = error.data.get("reason") or error.message
-        raise ParentRefused(reason=reason, status=error.data.get("status"), errors_there=error.data.get("errors_there")) from error
+        raise ParentRefused(
+            reason=reason, status=error.data.get("status"), errors_there=error.data.get("errors_there")
+        ) from error
     except CallError as error:
         raise ParentSilent(reason=error.message) from error

@@ -20,7 +20,7 @@ from biaojie.foundation.audit.log import record
 from biaojie.foundation.records.journal import change_set
 from biaojie.registry.errors import HandleRefused, NotAllowed, NotFound, PrefixNotServed
 from biaojie.registry.handle_rows import PUBLICATION, key_of, put_handle, remove_handle
-from biaojie.registry.handle_rules import check_values, read_identifier
+from biaojie.registry.handle_rules import check_values, read_identifier, spelled
 from biaojie.registry.models import Handle, Membership, Prefix, RouteClaim
 
 PAGE_MOST = 1000
@@ -32,8 +32,7 @@ class ValuesRefused(HandleRefused):
     code = "REG-170"
 
     def __init__(self, faults: Sequence[BiaojieError]) -> None:
-        super().__init__(pointer="values", count=len(faults))
-        self.faults = list(faults)
+        super().__init__(pointer="values", count=len(faults), errors=[fault.as_row() for fault in faults])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Page:
 def create_identifier(*, actor: object, identifier: str, values: object, user: User | None = None, probe: bool = False) -> Handle:
     """Register an identifier. Raises `CodeError`, `HandleRefused` (REG-15x, REG-170), `NotAllowed`, `PrefixNotServed`."""
     found = read_identifier(identifier)
-    return _write(actor=actor, found=found, spelled=identifier, values=values, user=user, probe=probe, must_be_new=True)
+    return _write(actor=actor, found=found, shown=spelled(found), values=values, user=user, probe=probe, must_be_new=True)
 
 
 def replace_identifier(
@@ -56,11 +55,13 @@ def replace_identifier(
     """Give a registered identifier new values; with `version`, only if it is still at that version (`Conflict`)."""
     found = read_identifier(identifier)
     with transaction.atomic():
-        held = live_row(found)
+        _owner_of(found, user)
+        # Locked, so that a removal at the same moment comes before (404) or after (it removes what is written here).
+        held = live_row(found, lock=True)
         return _write(
             actor=actor,
             found=found,
-            spelled=held.spelled,
+            shown=held.spelled,
             values=values,
             user=user,
             probe=held.purpose == Handle.Purpose.PROBE,
@@ -95,9 +96,10 @@ def list_identifiers(*, prefix: str, after: str = "", limit: int = 100, user: Us
     return Page(rows=rows[:limit], next=rows[limit - 1].key if len(rows) > limit else "")
 
 
-def live_row(identifier: Identifier) -> Handle:
-    """The live row of a parsed identifier; raises `NotFound`."""
-    row = Handle.objects.filter(key=key_of(identifier), deleted_at=None).first()
+def live_row(identifier: Identifier, *, lock: bool = False) -> Handle:
+    """The live row of a parsed identifier, locked until the transaction ends if asked; raises `NotFound`."""
+    rows = Handle.objects.select_for_update() if lock else Handle.objects.all()
+    row = rows.filter(key=key_of(identifier), deleted_at=None).first()
     if row is None:
         raise NotFound(pointer="identifier", what="标识", name=identifier.text)
     return row
@@ -112,7 +114,7 @@ def _write(
     *,
     actor: object,
     found: Identifier,
-    spelled: str,
+    shown: str,
     values: object,
     user: User | None,
     probe: bool,
@@ -127,7 +129,7 @@ def _write(
         row = put_handle(
             changes,
             key=key_of(found),
-            spelled=spelled,
+            spelled=shown,
             values=stored,
             owner=owner,
             purpose=Handle.Purpose.PROBE if probe else Handle.Purpose.IDENTIFIER,

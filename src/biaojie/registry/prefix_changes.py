@@ -71,14 +71,16 @@ def write_record(changes: ChangeSetWriter, prefix: Prefix) -> None:
             remove_handle(changes, key=key)
         return
     peer = Peer.objects.filter(node_id=prefix.peer_id).first() if prefix.peer_id else None
+    is_served_here = prefix.is_own or prefix.hosting == Prefix.Hosting.HOSTED
     values = delegation.record_values(
         prefix.name,
         addresses,
         serial=prefix.site_serial,
-        public_key=_peer_key(peer) if peer else b"" if prefix.peer_id else own_key(),
+        public_key=own_key() if is_served_here else _peer_key(peer),
         ttl_s=settings.NODE.delegation_ttl_s,
-        delegates=not prefix.is_own and prefix.hosting != Prefix.Hosting.HOSTED and (peer is None or peer.role == "second"),
-        desc=peer.name if peer else this_node().name,
+        # Only second-level nodes answer for prefixes derived from theirs; the root answers for its own without referral.
+        delegates=this_node().role == "top" and not is_served_here,
+        desc=this_node().name if is_served_here else peer.name if peer else prefix.name,
     )
     if held is None or held.values != values:
         put_handle(
@@ -92,11 +94,12 @@ def write_record(changes: ChangeSetWriter, prefix: Prefix) -> None:
 
 
 def write_site(changes: ChangeSetWriter) -> bytes:
-    """Makes the node's own site say where it is served; gives its octets."""
+    """Makes the node's own site say where it is served; gives its octets, none where it is served nowhere."""
     prefix = Prefix.objects.filter(is_own=True).order_by("id").first()
-    site = delegation.own_site(
-        own_addresses(prefix), serial=prefix.site_serial if prefix else 1, public_key=own_key(), desc=this_node().name
-    )
+    addresses = own_addresses(prefix)
+    if not addresses:
+        return b""
+    site = delegation.own_site(addresses, serial=prefix.site_serial if prefix else 1, public_key=own_key(), desc=this_node().name)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('registry_ownsite'))")
     row = OwnSite.objects.first()
@@ -175,9 +178,11 @@ def _record_addresses(prefix: Prefix) -> list[Address]:
     return addresses_of(prefix)
 
 
-def _peer_key(peer: Peer) -> bytes:
-    keys = peer.trusted_keys(clock.now())
-    return encode_public_key(keys[max(keys)]) if keys else b""
+def _peer_key(peer: Peer | None) -> bytes:
+    """The newest key of a peer's card that is valid now; a unit without an enrolled node has none."""
+    now = clock.now()
+    held = [row for row in peer.keys.order_by("not_before") if row.is_valid_at(now)] if peer else []
+    return encode_public_key(held[-1].public_key()) if held else b""
 
 
 def _announced(host: str) -> str | None:

@@ -36,7 +36,7 @@ from biaojie.resolution.entries import (
 _BATCH = 2000
 
 _LIVE_HANDLES = """
-SELECT key, owner, purpose, values, version, extract(epoch FROM updated_at)::bigint
+SELECT key, owner, purpose, values::text, version, floor(extract(epoch FROM updated_at))::bigint
 FROM registry_handle WHERE deleted_at IS NULL
 """
 
@@ -64,7 +64,7 @@ def entries_of(change: Change) -> list[Entry]:
     octets = _octets(change)
     if change.operation == Change.Operation.REMOVE:
         return [removal(change.kind, octets, change.version)]
-    content: Mapping[str, Any] = change.content
+    content: Mapping[str, Any] = change.content or {}
     if change.kind == HANDLE:
         return [
             handle_entry(

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # A change set written over a bare connection, so that a test decides when it commits.
 SET = "INSERT INTO records_changeset (actor, at) VALUES ('li', now()) RETURNING id"
 STAMP = "INSERT INTO records_stamp (channel, change_set_id) VALUES ('publication', %s)"
-CHANGE = "INSERT INTO records_change (change_set_id, kind, key, version, operation, content) VALUES (%s, 'handle', %s, 1, 'put', '{}')"
+CHANGE = (
+    "INSERT INTO records_change (change_set_id, kind, key, version, operation, content) VALUES (%s, 'handle', %s, 1, 'put', '{}')"
+)
 
 
 def put(*keys: str, version: int = 1) -> None:

@@ -89,7 +89,8 @@ class Reader:
                 if row != (True,):
                     raise ChannelBusy(channel=self.channel)
             connection.execute(
-                "INSERT INTO records_channel (name, serial, acknowledged) VALUES (%s, 0, 0) ON CONFLICT DO NOTHING", (self.channel,)
+                "INSERT INTO records_channel (name, serial, acknowledged) VALUES (%s, 0, 0) ON CONFLICT DO NOTHING",
+                (self.channel,),
             )
         except BaseException:
             connection.close()

@@ -1,0 +1,18 @@
+"""What the database itself refuses: undeclared steps of the life cycles, and overlapping routes of two owners."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+from biaojie.foundation.workflow.guard import enforce
+from biaojie.registry.triggers import INSTALL, REMOVE
+from biaojie.registry.workflows import WORKFLOW_OF_CHANGES, WORKFLOWS
+
+
+class Migration(migrations.Migration):
+    dependencies = [("registry", "0001_initial")]
+
+    operations = [
+        *(enforce(*row) for row in (*WORKFLOWS, WORKFLOW_OF_CHANGES)),
+        migrations.RunSQL(sql=INSTALL, reverse_sql=REMOVE),
+    ]
