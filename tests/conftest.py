@@ -1,8 +1,8 @@
 """One PostgreSQL server per run, one database per test process.
 
-The server is embedded (or named by `BIAOJIE_TEST_DATABASE_URL`: an address of an existing server whose role may create
-databases and is a superuser). A template database, named by a hash of everything that shapes it, is migrated once and cloned for every process
-(xdist worker). fsync is off here and nowhere else. Without Django installed, what needs it is not collected.
+The server is embedded, or named by `BIAOJIE_TEST_DATABASE_URL`: an existing server where that role is a superuser. A template
+database, named by a hash of everything that shapes it, is migrated once and cloned for every process (xdist worker). fsync is
+off here and nowhere else. Without Django installed, what needs it is not collected.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NOT_WITHOUT_DJANGO = (
 collect_ignore = [] if HAS_DJANGO else list(NOT_WITHOUT_DJANGO)
 
 SERVER_URL = pytest.StashKey[str]()
-CLUSTER = pytest.StashKey["Cluster"]()
+CLUSTER: pytest.StashKey[Cluster] = pytest.StashKey()
 FOLDER = pytest.StashKey[Path]()
 
 
@@ -92,8 +92,9 @@ def load_settings(config: pytest.Config) -> None:
     """Reads Django's settings from an environment of our own, also where pytest-django has loaded them before."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "biaojie.site.settings"
     with node_environment(config):
-        import biaojie.site.settings as module
         from django.conf import settings
+
+        import biaojie.site.settings as module
 
         module = importlib.reload(module)
         for name in filter(str.isupper, dir(module)):

@@ -28,7 +28,10 @@ class Section:
         """The section as Markdown."""
         lines = [f"## {self.title}", "", _line(self.header), _line("---" for _ in self.header), *map(_line, self.rows)]
         if self.bars:
-            lines += ["", *(f"- {'met' if met else '**missed**'}: {what} = {value:.2f} (bar {bar})" for what, value, bar, met in self.bars)]
+            lines += [
+                "",
+                *(f"- {'met' if met else '**missed**'}: {what} = {value:.2f} (bar {bar})" for what, value, bar, met in self.bars),
+            ]
         if self.remarks:
             lines += ["", *(f"- {remark}" for remark in self.remarks)]
         return "\n".join(lines) + "\n"
@@ -60,7 +63,11 @@ def median(values: Iterable[float]) -> float:
 def machine() -> str:
     """One line about where this ran."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
         platform.processor(),
     )
     return f"{model}, Linux {platform.release()}, Python {platform.python_version()}"

@@ -51,7 +51,13 @@ def all_entries() -> list[Entry]:
     gtin = parse("06901234567892")
     low, high = gtin.routing_bytes(), gtin.routing_bytes() + b"\xff"
     route = RouteContent(
-        system="GS1", coverage="690123456789", low=low, high=high, addresses=[("IPv4", "192.0.2.7", "HTTP", 8080)], owner=OWNER, final=True
+        system="GS1",
+        coverage="690123456789",
+        low=low,
+        high=high,
+        addresses=[("IPv4", "192.0.2.7", "HTTP", 8080)],
+        owner=OWNER,
+        final=True,
     )
     oid = parse("1.2.156.3001.7")
     return [

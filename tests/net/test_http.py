@@ -24,7 +24,13 @@ class Got(NamedTuple):
 
 
 def ask(
-    node: Node, path: str, *, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None, which: int = 0
+    node: Node,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    which: int = 0,
 ) -> Got:
     """One request over a connection of its own."""
     connection = http.client.HTTPConnection(urlsplit(node.http[which]).netloc, timeout=10)
@@ -152,9 +158,7 @@ def test_http_tunnel_on_any_path_carries_messages(node: Node, path: str, lead: b
     assert (reply.request_id, reply.response_code) == (77, 1)
 
 
-@pytest.mark.parametrize(
-    ("body", "status"), [(b"", 400), (b"garbage", 200), (b"x" * 262_164, 200), (b"x" * 262_165, 413)]
-)
+@pytest.mark.parametrize(("body", "status"), [(b"", 400), (b"garbage", 200), (b"x" * 262_164, 200), (b"x" * 262_165, 413)])
 def test_http_tunnel_with_garbage_gets_a_protocol_error(node: Node, body: bytes, status: int) -> None:
     got = ask(node, "/", method="POST", body=body, headers={"Content-Type": "application/x-hdl-message"})
 
@@ -185,7 +189,9 @@ def test_http_route_of_a_published_range_is_given(node: Node) -> None:
     }
 
 
-@pytest.mark.parametrize(("query", "status"), [("identifier=1.2.3.4", 404), ("identifier=", 400), ("", 400), ("identifier=%20%00", 400)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("identifier=1.2.3.4", 404), ("identifier=", 400), ("", 400), ("identifier=%20%00", 400)]
+)
 def test_http_route_that_is_not_there_is_said(node: Node, query: str, status: int) -> None:
     got = ask(node, f"/api/v1/routes?{query}")
 
@@ -262,7 +268,7 @@ def test_http_kept_connection_serves_many_requests(node: Node) -> None:
 
 def test_http_stranger_s_client_reads_records(node: Node) -> None:
     client_module = pytest.importorskip("pyhandle.handleclient")
-    client = client_module.PyHandleClient("rest", handle_server_url=node.http[0], HTTPS_verify=False)
+    client = client_module.RESTHandleClient(node.http[0], HTTPS_verify=False)
 
     record = client.retrieve_handle_record("88.100.1/item-42")
     value = client.get_value_from_handle("88.100.1/item-42", "URL")

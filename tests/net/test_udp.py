@@ -94,6 +94,25 @@ def test_udp_reply_beyond_the_packet_limit_is_silence(node: Node) -> None:
         ask_udp(node.udp[0], question("88.100.1/huge"), timeout_s=0.5)
 
 
+def test_udp_long_reply_asked_for_again_comes_in_the_same_pieces(node: Node) -> None:
+    host, port = node.udp[0]
+    asked = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(3)
+        for _ in range(3):
+            sock.sendto(question("88.100.1/long"), (host, port))
+            joiner, sizes = Reassembler(), []
+            while True:
+                piece = sock.recv(65_536)
+                sizes.append(len(piece))
+                if joiner.add("peer", piece, 0.0) is not None:
+                    break
+            asked.append(sizes)
+
+    assert max(asked[0]) == PACKET_SIZE
+    assert asked[0] == asked[1] == asked[2]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_udp_request_in_pieces_in_any_order_is_joined(node: Node, order: int) -> None:
     body = ResolutionRequest("88.100.1/item-42", types=tuple(f"TYPE-{number:04d}" for number in range(120)) + ("URL",))
@@ -107,7 +126,17 @@ def test_udp_request_in_pieces_in_any_order_is_joined(node: Node, order: int) ->
 
 def test_udp_garbage_gets_protocol_errors_or_silence_and_the_next_question_an_answer(node: Node) -> None:
     good = question("88.100.1/item-42", request_id=99)
-    garbage = [b"", b"\0", b"\xff" * 19, b"\xff" * 20, b"\0" * 600, good[:30], good[:-1], good[:16] + b"\xff" * 4 + good[20:], b"x" * 3000]
+    garbage = [
+        b"",
+        b"\0",
+        b"\xff" * 19,
+        b"\xff" * 20,
+        b"\0" * 600,
+        good[:30],
+        good[:-1],
+        good[:16] + b"\xff" * 4 + good[20:],
+        b"x" * 3000,
+    ]
     host, port = node.udp[0]
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -137,7 +166,8 @@ def test_udp_answer_sent_as_a_question_is_silence(node: Node) -> None:
 @given(
     handle=st.sampled_from(SPELLINGS),
     flags=st.lists(
-        st.sampled_from([FLAG_PO, FLAG_REC, FLAG_CA, FLAG_KC, FLAG_AT, FLAG_DNRF, FLAG_RD, 0x2000_0000, 0x4000_0000, 4]), max_size=5
+        st.sampled_from([FLAG_PO, FLAG_REC, FLAG_CA, FLAG_KC, FLAG_AT, FLAG_DNRF, FLAG_RD, 0x2000_0000, 0x4000_0000, 4]),
+        max_size=5,
     ),
     version=st.sampled_from([(2, 11), (2, 10), (2, 1), (3, 0)]),
     serial=st.sampled_from([0xFFFF, 7, 0]),

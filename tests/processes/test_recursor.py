@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -103,8 +104,8 @@ class Chain:
         return status, json.loads(text)
 
 
-@pytest.fixture
-def bare_chain(tmp_path: Path) -> Iterator[Chain]:
+@contextmanager
+def real_chain(tmp_path: Path) -> Iterator[Chain]:
     top, second, enterprise = (RealNode(tmp_path / name) for name in ("top", "second", "enterprise"))
     coverages = [parse_coverage(system, text) for system, (text, _) in OTHERS.items()]
     top.start(
@@ -147,9 +148,23 @@ def bare_chain(tmp_path: Path) -> Iterator[Chain]:
 
 
 @pytest.fixture
+def bare_chain(tmp_path: Path) -> Iterator[Chain]:
+    with real_chain(tmp_path) as chain:
+        yield chain
+
+
+@pytest.fixture
 def chain(bare_chain: Chain) -> Chain:
     bare_chain.start_recursor()
     return bare_chain
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """For tests that change nothing and do not mind what is cached."""
+    with real_chain(tmp_path_factory.mktemp("chain")) as chain:
+        chain.start_recursor()
+        yield chain
 
 
 def other(identifier: str) -> Entry:
@@ -158,18 +173,18 @@ def other(identifier: str) -> Entry:
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "http"])
-def test_handle_of_an_enterprise_is_resolved_over_each_protocol(chain: Chain, protocol: str) -> None:
+def test_handle_of_an_enterprise_is_resolved_over_each_protocol(shared: Chain, protocol: str) -> None:
     with BlockingClient() as client:
-        response = client.ask(chain.endpoint(protocol), ResolutionRequest("88.100.1/QK-360-0001"))
+        response = client.ask(shared.endpoint(protocol), ResolutionRequest("88.100.1/QK-360-0001"))
 
     assert (response.response_code, response.values, response.authoritative) == (1, (URL, NAME), False)
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "http"])
-def test_absent_filtered_and_unknown_prefix_over_each_protocol(chain: Chain, protocol: str) -> None:
+def test_absent_filtered_and_unknown_prefix_over_each_protocol(shared: Chain, protocol: str) -> None:
     with BlockingClient() as client:
         ask = [
-            client.ask(chain.endpoint(protocol), body)
+            client.ask(shared.endpoint(protocol), body)
             for body in (
                 ResolutionRequest("88.100.1/qk-360-0001", (2000,)),
                 ResolutionRequest("88.100.1/QK-360-0001", (), ("EMAIL",)),
@@ -183,57 +198,57 @@ def test_absent_filtered_and_unknown_prefix_over_each_protocol(chain: Chain, pro
     assert ask[3].text == "前缀 88.999 未在国家顶级节点登记。"
 
 
-def test_long_reply_comes_in_pieces_over_udp(chain: Chain) -> None:
+def test_long_reply_comes_in_pieces_over_udp(shared: Chain) -> None:
     with BlockingClient() as client:
-        response = client.ask(chain.endpoint("udp"), ResolutionRequest("88.100.1/long"))
+        response = client.ask(shared.endpoint("udp"), ResolutionRequest("88.100.1/long"))
 
     assert response.values == (LONG,)
 
 
-def test_other_operations_are_refused_and_garbage_is_answered_by_the_protocol(chain: Chain) -> None:
+def test_other_operations_are_refused_and_garbage_is_answered_by_the_protocol(shared: Chain) -> None:
     with BlockingClient() as client:
-        refused = [client.ask(chain.endpoint("tcp"), body) for body in (DeleteHandleRequest("88.100.1/x"), GetSiteInfoRequest())]
+        refused = [client.ask(shared.endpoint("tcp"), body) for body in (DeleteHandleRequest("88.100.1/x"), GetSiteInfoRequest())]
 
     assert [reply.response_code for reply in refused] == [5, 5]
 
 
 @pytest.mark.parametrize("system", list(OTHERS))
-def test_other_systems_are_routed_over_http(chain: Chain, system: System) -> None:
+def test_other_systems_are_routed_over_http(shared: Chain, system: System) -> None:
     identifier = OTHERS[system][1]
 
-    status, form = chain.json(f"/api/handles/{quote(identifier, safe='')}")
+    status, form = shared.json(f"/api/handles/{quote(identifier, safe='')}")
 
     assert (status, form["responseCode"]) == (200, 1)
     assert form["values"][0]["data"]["value"] == "数控车床（演示）"  # type: ignore[index]
 
 
-def test_vaa_is_resolved_by_its_handle_form_also_over_udp(chain: Chain) -> None:
+def test_vaa_is_resolved_by_its_handle_form_also_over_udp(shared: Chain) -> None:
     with BlockingClient() as client:
-        response = client.ask(chain.endpoint("udp"), ResolutionRequest("VAA08810012345678/abc"))
+        response = client.ask(shared.endpoint("udp"), ResolutionRequest("VAA08810012345678/abc"))
 
     assert (response.response_code, response.values) == (1, (URL,))
 
 
-def test_missing_route_is_a_clear_404(chain: Chain) -> None:
-    status, form = chain.json("/api/handles/2.16.156.9")
+def test_missing_route_is_a_clear_404(shared: Chain) -> None:
+    status, form = shared.json("/api/handles/2.16.156.9")
 
     assert (status, form["responseCode"]) == (404, 100)
     assert form["message"] == "OID 编码 2.16.156.9 暂无解析路由，已查询国家顶级节点。"
 
 
-def test_handles_of_utf8_slashes_and_filters_in_json(chain: Chain) -> None:
-    found, chinese = chain.json(f"/api/handles/{quote('88.100.1/中文/二')}")
-    status, form = chain.json("/api/handles/88.100.1/QK-360-0001?type=URL&index=99")
-    empty = chain.json("/api/handles/88.100.1/QK-360-0001?type=NONE")
+def test_handles_of_utf8_slashes_and_filters_in_json(shared: Chain) -> None:
+    found, chinese = shared.json(f"/api/handles/{quote('88.100.1/中文/二')}")
+    status, form = shared.json("/api/handles/88.100.1/QK-360-0001?type=URL&index=99")
+    empty = shared.json("/api/handles/88.100.1/QK-360-0001?type=NONE")
 
     assert (found, chinese["handle"]) == (200, "88.100.1/中文/二")
     assert (status, [v["index"] for v in form["values"]]) == (200, [1])  # type: ignore[attr-defined]
     assert (empty[0], empty[1]["responseCode"], empty[1]["values"]) == (200, 200, [])
 
 
-def test_alias_is_followed_unless_told_not_to(chain: Chain) -> None:
-    followed = chain.json("/api/handles/88.100.1/alias")[1]
-    kept = chain.json("/api/handles/88.100.1/alias?noalias")[1]
+def test_alias_is_followed_unless_told_not_to(shared: Chain) -> None:
+    followed = shared.json("/api/handles/88.100.1/alias")[1]
+    kept = shared.json("/api/handles/88.100.1/alias?noalias")[1]
 
     assert [v["type"] for v in followed["values"]] == ["URL", "productName"]  # type: ignore[attr-defined]
     assert [v["type"] for v in kept["values"]] == ["HS_ALIAS"]  # type: ignore[attr-defined]
@@ -358,15 +373,15 @@ def page(chain: Chain, path: str) -> tuple[int, dict[str, str], Reader]:
     return status, headers, reader
 
 
-def test_home_has_a_form_that_works_without_script(chain: Chain) -> None:
-    status, headers, home = page(chain, "/")
+def test_home_has_a_form_that_works_without_script(shared: Chain) -> None:
+    status, headers, home = page(shared, "/")
 
     forms = [attributes for tag, attributes in home.tags if tag == "form"]
     assert (status, forms[0]["action"], forms[0]["method"]) == (200, "/resolve", "get")
     assert "script-src 'self'" in headers["content-security-policy"]
     assert [tag for tag, _ in home.tags].count("h1") == 1
     assert (
-        chain.get("/resolve?identifier=88.100.1%2FQK-360-0001&trace=1")[1]["location"]
+        shared.get("/resolve?identifier=88.100.1%2FQK-360-0001&trace=1")[1]["location"]
         == "/resolve/88.100.1%2FQK-360-0001?trace=1"
     )
 
@@ -394,8 +409,8 @@ def test_page_shows_answer_and_path_and_runs_nothing_inline(chain: Chain) -> Non
                 assert chain.get(str(attributes[name]))[0] == 200
 
 
-def test_value_that_is_markup_is_shown_as_text(chain: Chain) -> None:
-    _, _, text = chain.get("/resolve/88.100.1%2Fevil?trace=1", accept="text/html")
+def test_value_that_is_markup_is_shown_as_text(shared: Chain) -> None:
+    _, _, text = shared.get("/resolve/88.100.1%2Fevil?trace=1", accept="text/html")
 
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<script>alert" not in text
@@ -411,24 +426,24 @@ def test_value_that_is_markup_is_shown_as_text(chain: Chain) -> None:
         ('"><img src=x>', 400, "无法解析"),
     ],
 )
-def test_page_says_why_there_is_no_answer(chain: Chain, identifier: str, status: int, words: str) -> None:
-    got, _, shown = page(chain, f"/resolve/{quote(identifier, safe='')}?trace=1")
+def test_page_says_why_there_is_no_answer(shared: Chain, identifier: str, status: int, words: str) -> None:
+    got, _, shown = page(shared, f"/resolve/{quote(identifier, safe='')}?trace=1")
 
     assert got == status
     assert words in shown.text
     assert not any(tag == "img" for tag, _ in shown.tags)
 
 
-def test_recognise_names_the_system(chain: Chain) -> None:
-    assert chain.json("/recognise?identifier=88.100.1%2Fx")[1]["text"] == "识别为 Handle（前缀 88.100.1）"
-    assert chain.json("/recognise?identifier=hello")[1]["text"] == "无法识别编码类型，仍可按 Handle 查询"
+def test_recognise_names_the_system(shared: Chain) -> None:
+    assert shared.json("/recognise?identifier=88.100.1%2Fx")[1]["text"] == "识别为 Handle（前缀 88.100.1）"
+    assert shared.json("/recognise?identifier=hello")[1]["text"] == "无法识别编码类型，仍可按 Handle 查询"
 
 
-def test_head_and_unknown_paths_and_methods(chain: Chain) -> None:
-    assert chain.get("/", method="HEAD")[0] == 200
-    assert chain.get("/nothing")[0] == 404
-    assert chain.get("/", method="DELETE")[0] == 405
-    assert chain.get("/api/handles/x", method="POST")[0] == 415
+def test_head_and_unknown_paths_and_methods(shared: Chain) -> None:
+    assert shared.get("/", method="HEAD")[0] == 200
+    assert shared.get("/nothing")[0] == 404
+    assert shared.get("/", method="DELETE")[0] == 405
+    assert shared.get("/api/handles/x", method="POST")[0] == 415
 
 
 # -- life ----------------------------------------------------------------------------------------------------------

@@ -291,6 +291,14 @@ class TestOpening:
         with Index.open(tmp_path) as index:
             assert (index.session, index.serial, index.recovered) == ("s", 3, None)
 
+    def test_reader_of_a_closed_index_is_refused(self, tmp_path: Path) -> None:
+        index = Index.open(tmp_path)
+        index.close()
+        index.close()
+
+        with pytest.raises(IndexBusy):
+            index.reader()
+
     @pytest.mark.parametrize("damage", ["garbage", "missing", "folder"])
     def test_open_of_an_unusable_generation_begins_an_empty_one(self, tmp_path: Path, damage: str) -> None:
         with Index.open(tmp_path) as index:
@@ -440,6 +448,30 @@ class TestThreads:
 
             assert failures == []
             assert index.serial == 100
+
+    def test_reading_goes_on_while_a_rebuild_takes_its_time(self, index: Index) -> None:
+        index.apply([handle(KEYS[0], 1)], session="s", serial=1)
+        begun, finish = threading.Event(), threading.Event()
+
+        def slow() -> Iterator[Entry]:
+            yield handle(KEYS[1], 1)
+            begun.set()
+            finish.wait(30)
+            yield handle(KEYS[2], 1)
+
+        thread = threading.Thread(target=index.rebuild, args=(slow(),), kwargs={"session": "t", "serial": 1})
+        thread.start()
+        begun.wait(30)
+        with index.reader() as reader:
+            index.refresh(now=True)
+            reader.renew()
+            found_meanwhile = reader.get_handle(KEYS[0]) is not None
+            finish.set()
+            thread.join()
+            reader.renew()
+
+            assert found_meanwhile
+            assert (reader.state.session, reader.get_handle(KEYS[0])) == ("t", None)
 
     def test_growth_with_a_reader_that_never_pauses_is_refused_and_can_be_repeated(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -30,3 +34,23 @@ def test_migrate_database_empty_database_gets_every_table_and_may_run_twice(data
         tables = {row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     databases.drop(database_server, name)
     assert {"records_stamp", "accounts_user", "audit_auditrecord", "workflow_workflowstep", "procrastinate_jobs"} <= tables
+
+
+def test_migrate_as_a_command_with_nothing_but_an_address_makes_a_template(database_server: str, tmp_path: Path) -> None:
+    name = f"migrate_{uuid.uuid4().hex[:8]}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("BIAOJIE_", "DJANGO_"))}
+
+    def prepare(url: str) -> None:
+        command = [sys.executable, "-m", "biaojie.site.migrate", url]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+
+    is_made = databases.ensure_template(database_server, name, prepare)
+
+    url = databases.clone(database_server, name, f"{name}_clone")
+    with psycopg.connect(url) as connection:
+        applied = connection.execute("SELECT count(*) FROM django_migrations WHERE app = 'records'").fetchone()
+    databases.drop(database_server, f"{name}_clone")
+    databases.drop(database_server, name)
+    assert is_made
+    assert applied is not None
+    assert applied[0] >= 1

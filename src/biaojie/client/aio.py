@@ -31,6 +31,8 @@ from biaojie.handle.streams import FrameReader
 from biaojie.resolution.cache import Endpoint, TtlCache
 from biaojie.resolution.questions import RouteReply, values_ttl
 
+REMEMBER_S = 300.0
+"""How long a server's habits (one request per connection, no tunnel) are taken for granted."""
 IDLE_S = 60.0
 """A pooled connection unused for this long is closed."""
 
@@ -44,8 +46,10 @@ class Client:
         self.timeout_ms = timeout_ms
         self._cache = cache
         self._connections: dict[Endpoint, _Stream] = {}
-        self._one_shot: set[Endpoint] = set()
-        self._no_tunnel: set[Endpoint] = set()
+        self._connecting: dict[Endpoint, asyncio.Task[_Stream]] = {}
+        self._closed = False
+        self._one_shot = _Marks()
+        self._no_tunnel = _Marks()
         self._http: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,7 +59,8 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection; the client is of no further use."""
+        self._closed = True
         for stream in list(self._connections.values()):
             stream.close()
         self._connections.clear()
@@ -135,25 +140,43 @@ class Client:
     # -- TCP -----------------------------------------------------------------------------------------------------
 
     async def _ask_tcp(self, endpoint: Endpoint, prepared: Prepared) -> Response:
-        shared = endpoint not in self._one_shot
-        stream = self._connections.get(endpoint) if shared else None
-        if stream is not None and stream.usable:
+        if endpoint not in self._one_shot:
+            stream, reused = await self._shared(endpoint)
             try:
                 return await stream.ask(prepared)
             except ConnectionFailed:
-                # It was closed under us (after an earlier reply, or while idle): the request is asked once more, alone.
-                pass
+                if not reused and endpoint not in self._one_shot:
+                    raise
+                # It was closed under us (after another's reply, or while idle): the request is asked once more, alone.
         stream = await self._connect(endpoint)
-        if shared:
-            old = self._connections.pop(endpoint, None)
-            if old is not None and not old.waiting:
-                old.close()
-            self._connections[endpoint] = stream
         try:
             return await stream.ask(prepared)
         finally:
-            if not shared:
-                stream.close()
+            stream.close()
+
+    async def _shared(self, endpoint: Endpoint) -> tuple[_Stream, bool]:
+        """The connection everybody uses, and whether it was there before; askers that come at once wait for one connecting."""
+        stream = self._connections.get(endpoint)
+        if stream is not None and stream.usable:
+            return stream, True
+        task = self._connecting.get(endpoint)
+        if task is None:
+            task = asyncio.create_task(self._connect(endpoint))
+            self._connecting[endpoint] = task
+            task.add_done_callback(lambda done: self._connected(endpoint, done))
+        return await asyncio.shield(task), False
+
+    def _connected(self, endpoint: Endpoint, task: asyncio.Task[_Stream]) -> None:
+        self._connecting.pop(endpoint, None)
+        if task.cancelled() or task.exception() is not None:
+            return
+        if self._closed:
+            task.result().close()
+            return
+        old = self._connections.get(endpoint)
+        if old is not None:
+            old.retire()
+        self._connections[endpoint] = task.result()
 
     async def _connect(self, endpoint: Endpoint) -> _Stream:
         try:
@@ -218,6 +241,21 @@ class Client:
                 return reply.status_code, reply.headers.get("content-type", ""), bytes(data)
         except httpx2.HTTPError as error:
             raise ConnectionFailed(address=str(endpoint), reason=_plain(error)) from error
+
+
+class _Marks:
+    """Addresses known for a habit; a mark is forgotten after `REMEMBER_S`, for servers are replaced."""
+
+    def __init__(self) -> None:
+        self._until_s: dict[Endpoint, float] = {}
+
+    def add(self, endpoint: Endpoint) -> None:
+        now_s = time.monotonic()
+        self._until_s = {known: until for known, until in self._until_s.items() if until > now_s}
+        self._until_s[endpoint] = now_s + REMEMBER_S
+
+    def __contains__(self, endpoint: Endpoint) -> bool:
+        return self._until_s.get(endpoint, 0.0) > time.monotonic()
 
 
 # -- UDP ---------------------------------------------------------------------------------------------------------
@@ -286,7 +324,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 class _Stream(asyncio.Protocol):
     """One connection shared by several requests, told apart by their ids."""
 
-    def __init__(self, endpoint: Endpoint, one_shot: set[Endpoint]) -> None:
+    def __init__(self, endpoint: Endpoint, one_shot: _Marks) -> None:
         self._endpoint = endpoint
         self._one_shot = one_shot
         self._frames = FrameReader()
@@ -294,18 +332,21 @@ class _Stream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._used_s = time.monotonic()
         self._replies = 0
+        self._retired = False
 
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing() and time.monotonic() - self._used_s < IDLE_S
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
-
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def retire(self) -> None:
+        """Close once the requests under way have their replies."""
+        self._retired = True
+        if not self._waiting:
+            self.close()
 
     async def ask(self, prepared: Prepared) -> Response:
         if self._transport is None:
@@ -318,6 +359,8 @@ class _Stream(asyncio.Protocol):
             return await reply
         finally:
             self._waiting.pop(prepared.request_id, None)
+            if self._retired and not self._waiting:
+                self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from biaojie.handle.datagrams import PACKET_SIZE
 from biaojie.net import policy
 
 Kept = tuple[bytes, int, str]
@@ -71,8 +72,8 @@ class KeptAnswers:
         self._count = self._shapes = self.hits = 0
 
     def keep(self, request: bytes, reply: bytes, owner: str) -> None:
-        """Keep the reply to a recognised request."""
-        if not self._open:
+        """Keep the reply of one packet to a recognised request."""
+        if not self._open or len(reply) > PACKET_SIZE:
             return
         shapes = self.by_version.get(request[:8])
         if shapes is None:

@@ -17,7 +17,7 @@ from biaojie.net.ratelimit import RateLimiter
 from biaojie.resolution.authority import Authority
 from biaojie.resolution.counters import Counters
 from biaojie.resolution.environment import State
-from biaojie.resolution.fastpath import FastPath
+from biaojie.resolution.fastpath import Answering, FastPath
 from biaojie.resolution.index import Index
 from biaojie.resolution.policy import EXPIRATION_S
 
@@ -26,36 +26,37 @@ _UNREAD = frozenset({ResponseCode.ERROR, ResponseCode.PROTOCOL_ERROR})
 
 
 class Answered(NamedTuple):
-    """A reply and whom to count it for; `owner` None = not a question about an identifier.
-
-    `plain` = the common question, recognised by its octets; its reply depends on nothing but these and the index.
-    """
+    """A reply and whom to count it for; `owner` None = not a question about an identifier."""
 
     octets: bytes
     owner: str | None
     found: bool
     own: bool
-    plain: bool = False
 
 
 class Responder:
-    """Answers and counts for one thread; `transport` is "udp", "tcp" or "http"."""
+    """Answers and counts for one thread; `transport` is "udp", "tcp" or "http".
+
+    `recognise` is the fast way alone: request → (reply, owner) for the common question about a found identifier, whose reply
+    depends on nothing but these octets and the index; else None. With `fast` off it is never taken.
+    """
 
     def __init__(
         self, index: Index, counters: Counters | None, *, transport: str, limiter: RateLimiter | None = None, fast: bool = True
     ) -> None:
         self.authority = Authority(index)
-        self._path = FastPath(self.authority)
-        self._fast = fast
+        path = FastPath(self.authority)
+        self._bind = path.bind
+        self.recognise: Answering = path.answer if fast else _nothing
         self._counters = counters
         self._transport = transport
         self._limiter = limiter
-        self.recognised = self.full = self.busy = 0
+        self.busy = 0
 
     def renew(self, now_s: float) -> State:
         """Move to the newest state of the index and say which it is."""
         self.authority.renew()
-        self._path.bind(now_s)
+        self._bind(now_s)
         return self.authority.reader.state
 
     def release(self) -> None:
@@ -68,12 +69,9 @@ class Responder:
 
     def answer(self, message: bytes, now_s: float) -> Answered | None:
         """The reply to a whole message, None for silence; never raises, whatever the octets. Between `renew` and `release`."""
-        if self._fast:
-            recognised = self._path.answer(message)
-            if recognised is not None:
-                self.recognised += 1
-                return Answered(recognised[0], recognised[1], True, False, True)
-        self.full += 1
+        recognised = self.recognise(message)
+        if recognised is not None:
+            return Answered(recognised[0], recognised[1], True, False)
         reply = self.authority.answer_message(message, self._transport, now_s)
         if reply is None:
             return None
@@ -105,3 +103,7 @@ class Responder:
         """Count requests of one owner from one source (4 or 16 octets) that took equally long."""
         if self._counters is not None:
             self._counters.add(owner, host, found, own, took_us, number, now_s=now_s)
+
+
+def _nothing(_: bytes) -> None:
+    return None

@@ -107,7 +107,7 @@ class UdpServer:
             sizes = self._within_rate(sizes, hosts, time.monotonic())
         now_s = clock.time_s()
         kept.stand_at(self._responder.renew(now_s), time.monotonic())
-        known, head = kept.by_version, HEAD.unpack_from
+        known, head, recognise = kept.by_version, HEAD.unpack_from, self._responder.recognise
         owners: list[str | None] = []
         answered = owners.append
         missed = 0
@@ -118,13 +118,20 @@ class UdpServer:
                 reply, reply_size, owner = known[version][shape][inbox[tail_at : start + size]]
             except KeyError:
                 missed += 1
-                other, tally = self._answer(slot, inbox[start : start + size], size, hosts[slot], now_s, began_s)
+                packet = inbox[start : start + size]
+                recognised = recognise(packet)
+                if recognised is not None:
+                    reply, owner = recognised
+                    kept.keep(packet, reply, owner)
+                    one, tally = self._send_long(slot, reply), owner
+                else:
+                    one, tally = self._answer(slot, packet, size, hosts[slot], now_s, began_s)
                 answered(tally)
-                if other is None:
+                if one is None:
                     holes.append(slot)
                 else:
-                    outbox[start : start + len(other)] = other
-                    out_sizes[size_at] = len(other)
+                    outbox[start : start + len(one)] = one
+                    out_sizes[size_at] = len(one)
             else:
                 outbox[start : start + reply_size] = reply
                 outbox[id_at:id_end] = request_id
@@ -157,7 +164,7 @@ class UdpServer:
     def _answer(
         self, slot: int, packet: bytes, size: int, host: Host, now_s: float, began_s: float
     ) -> tuple[bytes | None, str | None]:
-        """The other two ways: a reply of one packet (None when nothing is left to send), and whom to count it for as found."""
+        """The full way: a reply of one packet (None when nothing is left to send), and whom to count it for as found."""
         tallies = self.tallies
         if size < 0 or size >= SLOT:
             tallies.dropped += 1
@@ -177,22 +184,24 @@ class UdpServer:
         if answer is None:
             tallies.dropped += 1
             return None, None
-        octets, owner = answer.octets, answer.owner
-        if answer.plain and owner is not None:
-            self._kept.keep(message, octets, owner)
-        elif owner is not None and (answer.own or not answer.found):
+        owner = answer.owner
+        if owner is not None and (answer.own or not answer.found):
             took_us = (time.perf_counter() - began_s) * 1e6
             self._responder.count(owner, packed(host), found=answer.found, own=answer.own, took_us=took_us, now_s=now_s)
             owner = None
+        return self._send_long(slot, answer.octets), owner
+
+    def _send_long(self, slot: int, octets: bytes) -> bytes | None:
+        """The reply itself when it fits one packet; else its pieces are sent now, and None is left to send."""
         if len(octets) <= PACKET_SIZE:
-            return octets, owner
+            return octets
         pieces = split(octets, mark=False)
         if len(pieces) > policy.UDP_REPLY_PIECES_MAX.value:
-            tallies.too_long += 1
-            return None, owner
+            self.tallies.too_long += 1
+            return None
         for piece in pieces:
             self._batch.send_piece(slot, piece)
-        return None, owner
+        return None
 
     def _within_rate(self, sizes: Sequence[int], hosts: Sequence[Host], now_s: float) -> list[int]:
         """The sizes, a mark in place of those beyond their source's rate: UDP sources are easily forged, so silence."""

@@ -57,7 +57,9 @@ class NodeApi:
         except ValueError:
             body = {}
         if answer.status_code >= 400 or body.get("status") != 1:
-            raise SetupFailed(step=f"{self.node.row.name} {method} {path}", reason=f"{answer.status_code} {answer.text[:2000]}")
+            errors = "；".join(f"[{row['code']}] {row['message']}（{row['pointer']}）" for row in body.get("errors") or ())
+            reason = errors or body.get("message") or answer.text[:500]
+            raise SetupFailed(step=f"{self.node.row.name} {method} {path}", reason=f"{answer.status_code} {reason}")
         return body.get("data")
 
 
@@ -114,7 +116,7 @@ def address_table(announced: Mapping[str, Any]) -> str:
 def _enrol(staff: Staff, node: chain.PlannedNode, nodes: Sequence[chain.PlannedNode]) -> None:
     parent = next(other for other in nodes if other.row.name == node.row.parent)
     known = staff(node.row.name, "admin").call("GET", "/api/v1/nodes")
-    if any(peer["relation"] == "parent" for peer in known["peers"]):
+    if any(peer["relation"] == "parent" for peer in known):
         return
     code = staff(parent.row.name, "admin").call(
         "POST", "/api/v1/nodes/codes", json={"role": node.row.role, "prefixes": list(node.row.prefixes)}

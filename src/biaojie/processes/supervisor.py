@@ -69,9 +69,9 @@ class Supervisor:
     def _begin(self) -> None:
         block = ports.choose(self.directory, wanted=self.port_base, nodes=len(chain.CHAIN))
         server = databases.server_for(self.directory)
-        self.nodes = chain.plan(self.directory, block, server.url)
         if server.cluster is not None:
             self._start_database(server.cluster)
+        self.nodes = chain.plan(self.directory, block, server.url)
         for node in self.nodes:
             chain.write_settings(node, bootstrap=self.directory / "bootstrap.bin")
         prepared = databases.prepare(server, [node for node in self.nodes if node.has_database], self.directory)
@@ -113,6 +113,8 @@ class Supervisor:
             setting_up.write_nodes_file(self.directory, announced)
             self.say(setting_up.address_table(announced))
             self.say("ready")
+        except _Ended:
+            pass
         except BaseException as error:
             self._failure = error
             self._ending.set()
@@ -121,7 +123,7 @@ class Supervisor:
         deadline = time.monotonic() + READY_WITHIN_S
         while not child.ready():
             if self._ending.is_set():
-                raise KeyboardInterrupt
+                raise _Ended
             if time.monotonic() > deadline:
                 raise ChildFailed(name=child.spec.name, seconds=READY_WITHIN_S, log=child.spec.log)
             time.sleep(0.05)
@@ -167,6 +169,10 @@ class Supervisor:
         if not chosen:
             raise NoSuchNode(name=wanted.rstrip("/"), known="、".join(sorted(self.children)))
         return chosen
+
+
+class _Ended(Exception):
+    """The chain was told to end while it was being set up."""
 
 
 class _folder_lock:  # noqa: N801  # reads as a verb in `with _folder_lock(directory):`

@@ -178,6 +178,9 @@ class RouteClaim(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["system", "low"], condition=models.Q(removed_at=None), name="registry_claim_low"),
         ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["system", "coverage"], name="registry_claim_once")
+        ]
 
 
 class Handle(models.Model):

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from biaojie.base import clock
 from biaojie.codes.handle_names import parent_prefix
@@ -162,12 +163,11 @@ def sync_prefix(*, actor: object, name: str) -> Prefix:
 
 
 def sync_verdicts(*, actor: object = "system:sync") -> int:
-    """`sync_prefix` for every prefix that waits for the parent; gives how many moved. One failure does not stop the others."""
+    """`sync_prefix` for every own prefix and every one that waits for the parent; gives how many moved. A planned job."""
     moved = 0
     if nodes.this_node().role == "top" or parent_or_none() is None:
         return 0
-    waiting = Prefix.objects.filter(status__in=[Status.PENDING, Status.IN_REVIEW], is_own=True)
-    waiting |= Prefix.objects.filter(status=Status.IN_REVIEW)
+    waiting = Prefix.objects.filter(Q(is_own=True) | Q(status=Status.IN_REVIEW))
     for name, status in list(waiting.order_by("id").values_list("name", "status")):
         try:
             moved += sync_prefix(actor=actor, name=name).status != status

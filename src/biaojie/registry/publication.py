@@ -8,11 +8,14 @@ node's own record. A change of a prefix or a claim is journalled by the verb tha
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+import structlog
 from django.db import connection, transaction
 
+from biaojie.base.errors import BiaojieError
 from biaojie.codes.systems import System
 from biaojie.foundation.records.models import Change
 from biaojie.registry.handle_rows import KIND as HANDLE_KIND
@@ -35,6 +38,8 @@ from biaojie.resolution.entries import (
 
 _BATCH = 2000
 
+log = structlog.get_logger(__name__)
+
 _LIVE_HANDLES = """
 SELECT key, owner, purpose, values::text, version, floor(extract(epoch FROM updated_at))::bigint
 FROM registry_handle WHERE deleted_at IS NULL
@@ -52,9 +57,9 @@ def current_entries() -> Iterator[Entry]:
         cursor.itersize = _BATCH
         cursor.execute(_LIVE_HANDLES)
         for key, owner, purpose, values, version, at in cursor:
-            yield handle_entry(
-                key_octets(key), version, owner=owner, values=wire_values(values, int(at)), own=purpose == Handle.Purpose.PROBE
-            )
+            entry = _handle(key, version, owner, purpose, msgspec.json.decode(values), int(at))
+            if entry.content is not None:
+                yield entry
 
 
 def entries_of(change: Change) -> list[Entry]:
@@ -67,13 +72,7 @@ def entries_of(change: Change) -> list[Entry]:
     content: Mapping[str, Any] = change.content or {}
     if change.kind == HANDLE:
         return [
-            handle_entry(
-                octets,
-                change.version,
-                owner=content["owner"],
-                values=wire_values(content["values"], int(content["at"])),
-                own=content["purpose"] == Handle.Purpose.PROBE,
-            )
+            _handle(change.key, change.version, content["owner"], content["purpose"], content["values"], int(content["at"]))
         ]
     if change.kind == ZONE:
         return [zone_entry(octets, change.version, owner=content["owner"], refer=content.get("refer", ""))]
@@ -135,6 +134,16 @@ def route_content_of(claim: RouteClaim) -> dict[str, Any]:
 def site_content_of(site: bytes) -> dict[str, Any]:
     """What the journal says of the node's own site."""
     return {"site": base64.b64encode(site).decode("ascii")}
+
+
+def _handle(key: str, version: int, owner: str, purpose: str, values: Sequence[Mapping[str, Any]], at: int) -> Entry:
+    """The entry of a live row; one whose values cannot be put on the wire is left out, loudly, so that it stops no other."""
+    octets = key_octets(key)
+    try:
+        return handle_entry(octets, version, owner=owner, values=wire_values(values, at), own=purpose == Handle.Purpose.PROBE)
+    except BiaojieError as error:
+        log.error("publication.record_unusable", key=key, version=version, error=str(error))
+        return removal(HANDLE, octets, version)
 
 
 def _octets(change: Change) -> bytes:

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import psycopg
 import structlog
+from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 
+from biaojie.base import settings
 from biaojie.foundation.records.channel import Reader, newest
+from biaojie.foundation.records.errors import ChannelBusy
 from biaojie.foundation.records.models import Change
 from biaojie.registry.publication import current_entries, entries_of
 from biaojie.resolution.entries import Entry
-from biaojie.resolution.errors import ManifestInvalid, PublicationGap
+from biaojie.resolution.errors import ManifestInvalid, ResolutionError
 from biaojie.resolution.publication import Manifest, PublicationWriter
 
 CHANNEL = "publication"
@@ -30,6 +33,12 @@ CHANGES_PER_DELTA = 20_000
 log = structlog.get_logger(__name__)
 
 
+def run_publisher(stop: threading.Event) -> None:
+    """The loop of the publish lane: this node's publisher, with the settings of this process."""
+    current = settings.load()
+    Publisher(current.node_dir / "publication", node=current.node).run(stop)
+
+
 class Publisher:
     """One node's publisher; `run` until the event is set, `publish_once` for tests and commands."""
 
@@ -37,13 +46,15 @@ class Publisher:
         self.writer = PublicationWriter(folder, node=node)
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` is set; a lost connection to the database is taken up again."""
+        """Publish until `stop` is set; a lost database, a full disk or another writer is waited out."""
         while not stop.is_set():
             try:
-                with Reader(CHANNEL) as reader:
+                with Reader(CHANNEL, wait_lock=False) as reader:
                     self._follow(reader, stop)
-            except psycopg.OperationalError as error:
-                log.warning("publication.database_lost", error=str(error).strip())
+            except ChannelBusy:
+                stop.wait(WAIT_S)
+            except (psycopg.Error, DatabaseError, OSError, ResolutionError) as error:
+                log.warning("publication.interrupted", error=str(error).strip())
                 stop.wait(WAIT_S)
             finally:
                 close_old_connections()
@@ -62,16 +73,25 @@ class Publisher:
 
     def _begin(self, reader: Reader) -> None:
         """Make sure there is a publication that the journal can continue."""
-        last = reader.number()
+        # Before numbering: a restored database would else catch up with the manifest's serial and hide what it lost.
+        given = reader.serial()
         try:
             held = self.writer.manifest()
         except ManifestInvalid as error:
             log.error("publication.manifest_invalid", error=str(error))
             held = None
-        # Acknowledged rows may have left the journal: a manifest behind them cannot be continued by deltas.
-        if held is None or held.serial > last or self._cannot_continue(reader, held.serial):
-            manifest = self.writer.start(_one_moment(), last)
-            log.info("publication.started", session=manifest.session, serial=manifest.serial, entries=manifest.snapshot.entries)
+        if held is None or held.serial > given or self._cannot_continue(reader, held.serial):
+            self._start(reader)
+        else:
+            reader.acknowledge(held.serial)
+
+    def _start(self, reader: Reader) -> Manifest:
+        """A new session: every follower starts over from what the registry holds now."""
+        last = reader.number()
+        manifest = self.writer.start(_one_moment(), last)
+        reader.acknowledge(last)
+        log.info("publication.started", session=manifest.session, serial=manifest.serial, entries=manifest.snapshot.entries)
+        return manifest
 
     def _catch_up(self, reader: Reader) -> Manifest:
         manifest = self._held()
@@ -80,14 +100,16 @@ class Publisher:
             serial = manifest.serial
             for number, set_changes in reader.read(after=manifest.serial):
                 if number != serial + 1:
-                    raise PublicationGap(held=serial, wanted=number)
+                    # The journal has lost a set that nobody published: only the tables still know.
+                    log.error("publication.gap", held=serial, wanted=number)
+                    return self._start(reader)
                 changes.extend(set_changes)
                 serial = number
                 if len(changes) >= CHANGES_PER_DELTA:
                     break
             if serial == manifest.serial:
                 break
-            entries = [entry for change in newest(changes) for entry in entries_of(change)]
+            entries = (entry for change in newest(changes) for entry in entries_of(change))
             manifest = self.writer.append(entries, from_serial=manifest.serial, to_serial=serial)
             reader.acknowledge(serial)
         if self.writer.needs_snapshot():

@@ -1,11 +1,11 @@
 """Answers from memory-mapped files: what a node publishes, how resolvers follow it, what they reply and count.
 
 Reading order: `policy` (the numbers, as rows), `errors`, `entries` (what a publication says, one entry at a time),
-`container` (the sealed file form, shared with the deposit), `publication` (the writing side) and `follower` (the
-reading side), `environment` and `index` (LMDB generations) with `rebuild` (sorted bulk loading) and `records` (what a
-look-up gives), `routes` (narrowest covering interval), `authority` (what this node answers, `answers`, and octets in,
-octets out), `fastpath` (the common request, recognised by its octets), `counters` (what 表3, 表8 and 附件2 count),
-`cache` and `recursion` (a resolver that asks others).
+`container` (the sealed file form, shared with the deposit), `publication` (the writing side), `sources` and `follower` (the
+reading side), `environment`, `index`, `reader` and `writing` (LMDB generations: shared, swapped, looked up, filled),
+`routes` (narrowest covering interval), `answers` and `authority` (what this node answers; octets in, octets out),
+`fastpath` (the common request, recognised by its octets), `counters` (what 表3, 表8 and 附件2 count); then `cache`,
+`questions` and `recursion`: a resolver that asks others.
 
 No sockets here (`net` has them) and no business rules: what is public was decided by whoever wrote the publication.
 """

@@ -43,8 +43,11 @@ class Index:
     def __init__(self, folder: Path, *, map_octets: int = policy.MAP_OCTETS.value) -> None:
         self.folder = folder
         self.recovered: str | None = None
+        self.closed = False
         self._map_octets = map_octets
-        self._lock = threading.RLock()
+        # Writing may take long; moving over to another generation must not wait for it.
+        self._write_lock = threading.RLock()
+        self._lock = threading.Lock()
         self._writer_lock: IO[bytes] | None = None
         self._seen: tuple[int, int] = (0, 0)
         self._next_look = 0.0
@@ -146,6 +149,8 @@ class Index:
         if not now and moment < self._next_look:
             return
         with self._lock:
+            if self.closed:
+                raise IndexBusy(folder=self.folder, reason="索引已关闭")
             self._next_look = moment + policy.SWAP_CHECK_MS.value / 1000
             if self._stamp() != self._seen:
                 old, self.environment = self.environment, self._open_current()
@@ -153,7 +158,10 @@ class Index:
 
     def close(self) -> None:
         """Release the folder; readers must be closed before."""
-        with self._lock:
+        with self._write_lock, self._lock:
+            if self.closed:
+                return
+            self.closed = True
             close_environment(self.environment)
             if self._writer_lock is not None:
                 self._writer_lock.close()
@@ -181,7 +189,7 @@ class Index:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the folder's only writer, among processes (until `close`) and threads (for this call)."""
-        with self._lock:
+        with self._write_lock:
             if self._writer_lock is None:
                 stream = (self.folder / ".writer.lock").open("ab")
                 try:

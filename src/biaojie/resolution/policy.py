@@ -41,8 +41,8 @@ MAP_FULL_PERCENT: Final = Row(80, "%", "a map fuller than this is doubled before
 READERS_MAX: Final = Row(1024, "readers", "threads and processes reading one index on one host")
 KEY_OCTETS_MAX: Final = Row(480, "octets", "LMDB takes 511; longer keys are cut and digested")
 KEY_OCTETS_KEPT: Final = Row(448, "octets", "what stays readable of a longer key, before its 32-octet digest")
-RUN_RECORDS: Final = Row(200_000, "records", "sorted in memory at a time while an index is built")
-RUN_OCTETS: Final = Row(128 << 20, "octets", "memory for one sorted run, whichever of both is reached first")
+RUN_RECORDS: Final = Row(100_000, "records", "sorted in memory at a time while an index is built; two runs are held at once")
+RUN_OCTETS: Final = Row(64 << 20, "octets", "memory for one sorted run, whichever of both is reached first")
 SWAP_CHECK_MS: Final = Row(100, "milliseconds", "how often a reader looks whether another generation is live")
 GROW_WAIT_MS: Final = Row(2_000, "milliseconds", "how long growth waits for this process's readers to pause")
 

@@ -158,6 +158,8 @@ class Reader:
     def _attach(self) -> None:
         # Between reading which generation is live and sharing it, another thread may have closed it.
         while not share(environment := self._index.environment):
+            if self._index.closed:
+                raise IndexBusy(folder=self._index.folder, reason="索引已关闭")
             time.sleep(0.0005)
         self.environment = environment
         self.environment.readers.append(self)

@@ -33,12 +33,15 @@ ROUTERS: tuple[RouterRow, ...] = (
 )
 
 
+ABOUT = "答复为 status、message、data；status 1 成功，-1 未登录，-2 被拒绝，-3 无权限，-4 系统错误。"
+
+
 def build_api(role: str) -> NinjaAPI:
     """The API of `role`, mounted at `/api/`; its document is `/api/openapi.json`, its page `/api/docs`."""
     api = NinjaAPI(
         title="标解",
         version="1",
-        description=f"标解 {role} 节点接口。答复为 status、message、data；status 1 成功，-1 未登录，-2 被拒绝，-3 无权限，-4 系统错误。",
+        description=f"标解 {role} 节点接口。{ABOUT}",
         urls_namespace=f"api-{role}",
         openapi_url="/openapi.json",
         docs_url=None,  # the page loads from a CDN, which the content policy forbids

@@ -145,6 +145,23 @@ def test_sweep_job_of_a_dead_worker_asked_for_again_live_one_left_alone(database
     assert swept == [ProcrastinateJob.objects.get(args__what="orphan").id]
 
 
+def test_run_job_left_by_a_dead_worker_done_by_the_next_and_stop_ends_all(database_url: str) -> None:
+    enqueue("test.note", what="orphan")
+    with psycopg.connect(database_url) as other:
+        other.execute("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '2 minutes')")
+        other.execute("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)")
+    stop = threading.Event()
+    worker = threading.Thread(target=lanes.run, args=("second", stop))
+    worker.start()
+
+    is_done = until(lambda: bool(DONE))
+    stop.set()
+    worker.join(30)
+
+    assert (is_done, worker.is_alive()) == (True, False)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("lane-")] == []
+
+
 @pytest.fixture
 def nightly() -> Iterator[ScheduleRow]:
     others = dict(SCHEDULE)

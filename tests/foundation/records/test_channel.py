@@ -61,7 +61,6 @@ def test_read_transaction_that_commits_late_is_numbered_after_those_before_it(da
 
 def test_read_writers_in_parallel_every_change_once_and_serials_contiguous(database_url: str) -> None:
     writers, each = 4, 30
-    done = threading.Event()
 
     def work(writer: int) -> None:
         for n in range(each):
@@ -82,7 +81,6 @@ def test_read_writers_in_parallel_every_change_once_and_serials_contiguous(datab
             found += keys_read(reader, after=len(found))
             if is_last:
                 break
-    done.set()
 
     expected = {f"{writer}-{n}" for writer in range(writers) for n in range(each) if n % 7 != 3}
     assert [serial for serial, _ in found] == list(range(1, len(expected) + 1))

@@ -139,3 +139,50 @@ def test_put_text_that_only_looks_like_an_escaped_nul_kept() -> None:
         changes.put(kind="handle", key="a", version=1, content={"path": r"C:\u0000", "tail": "\\"})
 
     assert Change.objects.get().content == {"path": r"C:\u0000", "tail": "\\"}
+
+
+ROWS = (
+    "SELECT 'handle' AS kind, '88.1/' || n AS key, 1::bigint AS version, {} AS operation, {} AS content "
+    "FROM generate_series(1, %s) n"
+)
+PUTS = ROWS.format("'put'", "jsonb_build_object('n', n)")
+
+
+@pytest.mark.django_db
+def test_write_from_statement_that_returns_rows_journals_them_as_one_set() -> None:
+    count = journal.write_from(PUTS, [3], actor="li", channels=PUBLICATION)
+
+    assert count == 3
+    keys = Change.objects.order_by("key").values_list("kind", "key", "version", "operation", "content")
+    assert list(keys) == [("handle", f"88.1/{n}", 1, "put", {"n": n}) for n in (1, 2, 3)]
+    assert Stamp.objects.get().change_set_id == ChangeSet.objects.get(actor="li").id
+
+
+@pytest.mark.django_db
+def test_write_from_statement_without_rows_writes_nothing() -> None:
+    count = journal.write_from(PUTS, [0], actor="li", channels=PUBLICATION)
+
+    assert (count, ChangeSet.objects.count(), Stamp.objects.count()) == (0, 0, 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("statement", "number", "error"),
+    [
+        (PUTS, journal.LIMIT + 1, ChangeSetTooLarge),
+        (ROWS.format("'put'", "NULL::jsonb"), 1, BadChange),
+        (ROWS.format("'remove'", "'{}'::jsonb"), 1, BadChange),
+        (ROWS.format("'rename'", "'{}'::jsonb"), 1, BadChange),
+    ],
+)
+def test_write_from_rows_that_do_not_fit_refused(statement: str, number: int, error: type[Exception]) -> None:
+    with pytest.raises(error), transaction.atomic():
+        journal.write_from(statement, [number], actor="li", channels=PUBLICATION)
+
+    assert Change.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_write_from_outside_transaction_refused() -> None:
+    with pytest.raises(NotInTransaction):
+        journal.write_from(PUTS, [1], actor="li", channels=PUBLICATION)

@@ -1,7 +1,7 @@
 """How often something is due, as a text an operator can read, counted in Asia/Shanghai. Pure.
 
-`every 5 minutes`, `every 2 hours` (from midnight Shanghai), `daily 01:30`, `weekly 1 02:00` (1 = Monday … 7), `monthly 1 01:00` (a day
-past the month's end means its last day).
+`every 5 minutes`, `every 2 hours` (from midnight Shanghai), `daily 01:30`, `weekly 1 02:00` (1 = Monday … 7),
+`monthly 1 01:00` (a day past the month's end means its last day).
 """
 
 from __future__ import annotations

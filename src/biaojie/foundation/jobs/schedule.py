@@ -10,8 +10,9 @@ from biaojie.foundation.jobs.cadence import parse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRow:
-    """`task` is a registered task; it gets `due_at` (ISO 8601, UTC) as its argument. Missed moments within `look_back` are made up
-    for by one run, for the latest of them; older ones are let go.
+    """`task` is a registered task; it gets `due_at` (ISO 8601, UTC) as its argument.
+
+    Missed moments within `look_back` are made up for by one run, for the latest of them; older ones are let go.
     """
 
     name: str

@@ -170,7 +170,8 @@ def backlog() -> list[Backlog]:
     with django_connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT n.name, count(s.id) FILTER (WHERE s.serial IS NULL), count(s.id) FILTER (WHERE s.serial IS NOT NULL), min(cs.at)
+            SELECT n.name, count(s.id) FILTER (WHERE s.serial IS NULL),
+                   count(s.id) FILTER (WHERE s.serial IS NOT NULL), min(cs.at)
             FROM unnest(%s::text[]) AS n(name)
             LEFT JOIN records_channel c ON c.name = n.name
             LEFT JOIN records_stamp s ON s.channel = n.name AND (s.serial IS NULL OR s.serial > coalesce(c.acknowledged, 0))

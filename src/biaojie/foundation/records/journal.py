@@ -42,6 +42,18 @@ WITH made AS (INSERT INTO records_changeset (actor, at) VALUES (%s, %s) RETURNIN
 SELECT id FROM made
 """
 
+# One statement, so that a set without changes is never written and rows never travel to the client and back.
+_FROM_STATEMENT = """
+WITH rows AS MATERIALIZED ({}),
+     made AS (INSERT INTO records_changeset (actor, at) SELECT %s, %s WHERE EXISTS (SELECT FROM rows) RETURNING id),
+     stamped AS (INSERT INTO records_stamp (channel, change_set_id) SELECT c, made.id FROM made, unnest(%s::text[]) AS c),
+     listed AS (INSERT INTO records_change (change_set_id, kind, key, version, operation, content)
+                SELECT made.id, r.kind, r.key, r.version, r.operation, r.content FROM rows r, made
+                RETURNING version >= 0 AND CASE operation WHEN 'put' THEN content IS NOT NULL
+                                                          WHEN 'remove' THEN content IS NULL ELSE false END AS fits)
+SELECT count(*), coalesce(bool_and(fits), true) FROM listed
+"""
+
 
 class Row(NamedTuple):
     """What `copy` takes; a plain tuple of this order serves."""
@@ -109,6 +121,30 @@ def change_set(*, actor: object, channels: Sequence[str]) -> Iterator[ChangeSetW
     yield writer
     if len(writer):
         writer.id = _write(writer._rows, str(actor), sorted(set(channels)))
+
+
+def write_from(statement: str, params: Sequence[Any], *, actor: object, channels: Sequence[str]) -> int:
+    """One change set out of what one SQL statement returns; gives how many changes, 0 = no set was written.
+
+    The statement (usually `INSERT … RETURNING`) returns columns named kind, key, version, operation, content. It does
+    its work and is journalled in one step; nothing travels through the client. Raises as `change_set`.
+    """
+    if not connection.in_atomic_block:
+        raise NotInTransaction
+    for name in channels:
+        if name not in CHANNELS:
+            raise UnknownChannel(channel=name)
+    names = sorted(set(channels))
+    with connection.cursor() as cursor:
+        cursor.execute(_FROM_STATEMENT.format(statement), [*params, str(actor), clock.now(), names])
+        count, fits = cast(tuple[int, bool], cursor.fetchone())
+        if count > LIMIT:
+            raise ChangeSetTooLarge(limit=LIMIT)
+        if not fits:
+            raise BadChange(reason="操作与内容不符，或版本为负数")
+        if count:
+            cursor.execute("SELECT pg_notify(%s, c) FROM unnest(%s::text[]) AS c", [NOTIFY_CHANNEL, names])
+    return int(count)
 
 
 def _write(rows: list[tuple[str, str, int, str, str | None]], actor: str, channels: list[str]) -> int:

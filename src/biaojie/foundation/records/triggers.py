@@ -38,8 +38,10 @@ END $$;
 
 CREATE FUNCTION records_guard_channel() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.name <> OLD.name OR NEW.serial < OLD.serial OR NEW.acknowledged < OLD.acknowledged OR NEW.acknowledged > NEW.serial THEN
-        RAISE EXCEPTION '通道 % 的序号只能增加，且已处理序号不得超过最新序号', OLD.name USING ERRCODE = 'integrity_constraint_violation';
+    IF NEW.name <> OLD.name OR NEW.serial < OLD.serial
+       OR NEW.acknowledged < OLD.acknowledged OR NEW.acknowledged > NEW.serial THEN
+        RAISE EXCEPTION '通道 % 的序号只能增加，且已处理序号不得超过最新序号', OLD.name
+            USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;
 END $$;

@@ -37,7 +37,6 @@ BY_CODE: dict[str, Answer] = {
     "ACC-103": Answer(http=423),
     "ACC-104": Answer(http=403, status=Status.NO_PERMISSION),
     "ACC-106": Answer(http=409),
-    "NOD": Answer(http=401, status=Status.NOT_SIGNED_IN),
     "REC-105": Answer(http=409),
     "WF-101": Answer(http=409),
     "WF-102": Answer(http=403, status=Status.NO_PERMISSION),
@@ -152,8 +151,10 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(BiaojieError)
     def ours(request: HttpRequest, error: BiaojieError) -> HttpResponse:
         answer = answer_of(error)
-        if answer.http >= 500:
+        if answer.status is Status.INTERNAL:
             log.error("%s %s failed", request.method, request.path, exc_info=error)
+            message = HTTP_MESSAGES[500][1]
+            return send(request, answer.http, refusal(answer.status, message, [{**error.as_row(), "message": message}]))
         rows = error.data.get("errors") or [error.as_row()]
         return send(request, answer.http, refusal(answer.status, error.message, rows))
 

@@ -34,7 +34,7 @@ class ErrorRow(BaseModel):
     message: str = Field(title="说明")
 
 
-class Envelope(BaseModel, Generic[T]):  # noqa: UP046 - `class Envelope[T]` needs Python 3.12
+class Envelope(BaseModel, Generic[T]):
     """A successful answer around `data`."""
 
     status: int = Field(default=int(Status.OK), title="状态", description="1 成功")

@@ -12,8 +12,9 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
 def trigger_sql(workflow: Workflow, table: str, column: str) -> str:
-    """Statements (repeatable) that refuse, with SQLSTATE 23514, every undeclared change of `table.column` and every row that starts elsewhere.
+    """Statements (repeatable) that refuse every undeclared change of `table.column` and every row that starts elsewhere.
 
+    The refusal is SQLSTATE 23514; `SELECT`, and a write that leaves the state as it is, are not touched.
     Pass the *current* rows in a new migration whenever a workflow's states or steps change.
     """
     name = _trigger_name(workflow, table, column)
