@@ -6,12 +6,8 @@ Server on core 0, generator on core 1, all servers kept running and measured in 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +19,7 @@ from biaojie.handle.bodies import ResolutionRequest
 from biaojie.handle.messages import encode_message, make_request
 from biaojie.resolution.authority import Authority
 from biaojie.resolution.index import Index
+from processes import free_port, load, saying_ready
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1.2"))
@@ -58,26 +55,26 @@ def run() -> Section:
         raise SystemExit("bench_udp needs gcc for the server compared with and the load generator")
     with work_folder() as name, contextlib.ExitStack() as started:
         folder = Path(name)
-        load, limit = compiled("udp_load", folder), compiled("udp_reply", folder)
+        generator, limit = compiled("udp_load", folder), compiled("udp_reply", folder)
         build(folder, KEYS)
         reply = folder / "reply.bin"
         reply.write_bytes(_reply(folder))
-        ports = {LIMIT: _free_port()}
-        started.enter_context(_process(pinned(0, [str(limit), str(ports[LIMIT]), str(reply)])))
+        ports = {LIMIT: free_port()}
+        started.enter_context(saying_ready(pinned(0, [str(limit), str(ports[LIMIT]), str(reply)])))
         for variant in VARIANTS:
-            port = ports[variant.name] = _free_port()
+            port = ports[variant.name] = free_port()
             command = [sys.executable, str(HERE / "udp_server.py"), str(folder), str(port), *variant.arguments]
-            started.enter_context(_process(pinned(0, command)))
+            started.enter_context(saying_ready(pinned(0, command)))
         size = len(reply.read_bytes())
         rates: dict[str, list[float]] = {name: [] for name in ports}
         latencies: dict[str, tuple[float, float]] = {}
         for name, port in ports.items():
-            _load(load, port, SECONDS, WINDOW, size, name != LIMIT)
+            _load(generator, port, SECONDS, WINDOW, size, name != LIMIT)
         for _ in range(ROUNDS):
             for name, port in ports.items():
-                rates[name].append(_load(load, port, SECONDS, WINDOW, size, name != LIMIT)["qps"])
+                rates[name].append(_load(generator, port, SECONDS, WINDOW, size, name != LIMIT)["qps"])
         for name, port in ports.items():
-            got = _load(load, port, SECONDS / 2, 1, size, name != LIMIT)
+            got = _load(generator, port, SECONDS / 2, 1, size, name != LIMIT)
             latencies[name] = got["p50_us"], got["p99_us"]
     ratios = {name: median(a / b for a, b in zip(rates[name], rates[LIMIT], strict=True)) for name in ports}
     rows = [
@@ -113,30 +110,6 @@ def _reply(folder: Path) -> bytes:
     return reply.data
 
 
-def _load(load: Path, port: int, seconds: float, window: int, size: int, check: bool) -> dict[str, float]:
-    command = [str(load), str(port), str(seconds), str(window), PREFIX, str(KEYS), f"{FLAGS:x}", str(size), str(int(check))]
-    done = subprocess.run(pinned(1, command), check=True, capture_output=True, text=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    if result["bad"] or not result["ok"]:
-        raise SystemExit(f"wrong replies: {result}")
-    return result
-
-
-@contextlib.contextmanager
-def _process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if line.strip() != "ready":
-            raise SystemExit(f"{command} did not start: {line}")
-        yield process
-    finally:
-        process.terminate()
-        process.wait(5)
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def _load(generator: Path, port: int, seconds: float, window: int, size: int, check: bool) -> dict[str, float]:
+    shape = [str(port), str(seconds), str(window), PREFIX, str(KEYS), f"{FLAGS:x}", str(size), str(int(check))]
+    return load([str(generator), *shape])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def test_root_file_is_read_again_when_replaced_and_kept_when_damaged(tmp_path: P
     for serial, octets in ((2, encode_site(Site(serial=2))), (2, b"garbage"), (3, encode_site(Site(serial=3)))):
         other = tmp_path / "new"
         other.write_bytes(octets)
-        os.replace(other, path)
+        other.replace(path)
         root_file._looked_s = float("-inf")
 
         assert root_file().serial == serial

@@ -82,9 +82,8 @@ def test_send_piece_outside_the_arrays_reaches_the_peer(host: str, batched: bool
 
 
 def test_bind_udp_taken_port_without_sharing_is_refused() -> None:
-    with bind_udp("127.0.0.1", 0, timeout_s=1, reuse_port=False) as sock:
-        with pytest.raises(OSError, match="in use"):
-            bind_udp("127.0.0.1", sock.getsockname()[1], timeout_s=1, reuse_port=False)
+    with bind_udp("127.0.0.1", 0, timeout_s=1, reuse_port=False) as sock, pytest.raises(OSError, match="in use"):
+        bind_udp("127.0.0.1", sock.getsockname()[1], timeout_s=1, reuse_port=False)
 
 
 def test_slots_hold_more_than_a_protocol_packet() -> None:

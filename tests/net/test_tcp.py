@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from node_under_test import HUGE, Node, question, read
+from node_under_test import HUGE, OWNER, Node, question, read
 
 from biaojie.handle.bodies import ResolutionRequest
 from biaojie.handle.codes import FLAG_KC, RESOLUTION_FLAGS
 from biaojie.handle.datagrams import split
+from biaojie.net.lookup import Lookup
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.responder import Responder
 from biaojie.net.tcp import TcpServer, bind_tcp
+from biaojie.resolution.counters import Counters, read_spool
 from biaojie.resolution.index import Index
 
 KEEP = RESOLUTION_FLAGS | FLAG_KC
@@ -286,3 +288,23 @@ def test_tcp_stop_ends_open_connections(published: Path) -> None:
         writer.close()
 
     run(test)
+
+
+def test_tcp_and_http_questions_are_counted_by_owner_and_source(published: Path, tmp_path: Path) -> None:
+    with Index.open(published / "index") as index:
+        counters = Counters(process="test")
+        responder = Responder(index, counters, transport="tcp")
+        host = bytes([192, 0, 2, 9])
+        for handle in ("88.100.1/item-42", "88.100.1/ITEM-42", "88.100.1/none", "88.100.1/probe", "99.1/x"):
+            responder.renew(time.time())
+            responder.serve(question(handle), host)
+            responder.release()
+        Lookup(responder).identifier("88.100.1/item-42", indexes=[1], types=[], public_only=True, host=host)
+        responder.close()
+
+    spool = read_spool(counters.flush(tmp_path, time.time()))
+
+    ours = spool.owners[OWNER]
+    assert (ours.requests, ours.answered, ours.sources, ours.latency.count) == (4, 3, {"192.0.2.9": 4}, 4)
+    assert spool.own[OWNER].requests == 1
+    assert spool.owners[""].requests == 1

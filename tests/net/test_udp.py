@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from node_under_test import LONG, OWNER, Node, all_entries, ask_udp, handle_row, question, read
 
 from biaojie.handle.bodies import GetSiteInfoRequest, ResolutionRequest, ResolutionResponse
-from biaojie.handle.codes import FLAG_AT, FLAG_CA, FLAG_DNRF, FLAG_KC, FLAG_PO, FLAG_RD, FLAG_REC, RESOLUTION_FLAGS
+from biaojie.handle.codes import FLAG_AT, FLAG_CA, FLAG_DNRF, FLAG_KC, FLAG_PO, FLAG_RD, FLAG_REC
 from biaojie.handle.datagrams import PACKET_SIZE, Reassembler, split
 from biaojie.net.mmsg import available, bind_udp
 from biaojie.net.ratelimit import RateLimiter
@@ -115,7 +115,7 @@ def test_udp_long_reply_asked_for_again_comes_in_the_same_pieces(node: Node) -> 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_udp_request_in_pieces_in_any_order_is_joined(node: Node, order: int) -> None:
-    body = ResolutionRequest("88.100.1/item-42", types=tuple(f"TYPE-{number:04d}" for number in range(120)) + ("URL",))
+    body = ResolutionRequest("88.100.1/item-42", types=(*tuple(f"TYPE-{number:04d}" for number in range(120)), "URL"))
     pieces = split(question("", body=body))
 
     reply = read(ask_udp(node.udp[0], *pieces[::order]))

@@ -112,6 +112,8 @@ class UdpServer:
         answered = owners.append
         missed = 0
         holes: list[int] = []
+        one: bytes | None
+        tally: str | None
         for size, (slot, start, id_at, id_end, tail_at, size_at) in zip(sizes, _PLACES, strict=False):
             version, request_id, shape = head(inbox, start)
             try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import signal
-import sys
 import time
 from dataclasses import replace
 from typing import Any, cast
@@ -41,6 +39,7 @@ from biaojie.net import policy as limits
 from biaojie.net.http_server import HttpServer
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.tcp import bind_tcp, packed_host
+from biaojie.processes import log_lines
 from biaojie.processes.lifeline import tie_to_parent
 from biaojie.processes.recursor_page.application import Application, filtered
 from biaojie.resolution.policy import EXPIRATION_S
@@ -392,24 +391,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await faces.close()
 
 
-def configure_log(level: str) -> None:
-    """JSON lines on standard error; standard output is for readiness alone."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def main() -> None:
     """Run the node of these settings until SIGTERM or SIGINT."""
     tie_to_parent()
     settings = load()
-    configure_log(settings.log_level)
+    log_lines.configure(settings.log_level)
     clock.configure(offset_s=settings.clock_offset_s, scale=settings.clock_scale, origin_s=settings.clock_origin_s or None)
 
     async def run() -> None:

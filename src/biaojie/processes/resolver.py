@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
@@ -37,6 +36,7 @@ from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.responder import Responder
 from biaojie.net.tcp import TcpServer, bind_tcp
 from biaojie.net.udp import UdpServer
+from biaojie.processes import log_lines
 from biaojie.processes.lifeline import tie_to_parent
 from biaojie.resolution.counters import Counters
 from biaojie.resolution.errors import ResolutionError
@@ -272,24 +272,6 @@ def _samples(labels: dict[str, str], name: str, numbers: dict[str, int]) -> list
     return [({**labels, name: key}, number) for key, number in numbers.items()]
 
 
-def configure_logging(level: str) -> None:
-    """JSON lines on standard error; libraries' own log records too."""
-    number = getattr(logging, level.upper())
-    logging.basicConfig(
-        level=number, stream=sys.stderr, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": %(message)r}'
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 async def serve(settings: Settings, *, worker: int = 0) -> None:
     """Run a resolver until SIGTERM or SIGINT."""
     resolver = Resolver(settings, worker=worker)
@@ -309,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
         tie_to_parent(signal_number=signal.SIGTERM)
     settings = load()
     clock.configure(offset_s=settings.clock_offset_s, scale=settings.clock_scale, origin_s=settings.clock_origin_s or None)
-    configure_logging(settings.log_level)
+    log_lines.configure(settings.log_level)
     try:
         asyncio.run(serve(settings, worker=options.udp_worker))
     except OSError as error:

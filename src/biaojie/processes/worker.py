@@ -9,6 +9,7 @@ import threading
 import django
 
 from biaojie.base import clock, settings
+from biaojie.processes import log_lines
 from biaojie.processes.lifeline import tie_to_parent
 
 
@@ -18,7 +19,11 @@ def main() -> None:
     current = settings.load()
     clock.configure(offset_s=current.clock_offset_s, scale=current.clock_scale, origin_s=current.clock_origin_s or None)
     django.setup()
+    log_lines.configure(current.log_level)
     from biaojie.foundation.jobs import lanes
+    from biaojie.site import startup
+
+    startup.check(current)
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

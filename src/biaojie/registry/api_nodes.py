@@ -13,7 +13,16 @@ from ninja import Router
 from biaojie.foundation.nodes.auth import NodeAuth, peer_of
 from biaojie.foundation.ui.envelope import answers, ok
 from biaojie.registry import operations, operations_routes, operations_routing
-from biaojie.registry.api_forms import ApplicationIn, ClaimOut, PeerClaimIn, PrefixOut, RoutingIn, RoutingPut, WithdrawIn, Withdrawn
+from biaojie.registry.api_forms import (
+    ApplicationIn,
+    ClaimOut,
+    PeerClaimIn,
+    PrefixOut,
+    RoutingIn,
+    RoutingPut,
+    WithdrawIn,
+    Withdrawn,
+)
 
 router = Router(tags=["节点间"], auth=NodeAuth())
 
@@ -27,7 +36,9 @@ def apply(request: HttpRequest, body: ApplicationIn) -> dict[str, Any]:
     return ok(operations.prefix_row(prefix))
 
 
-@router.get("/peer/prefixes/{name}", response=answers(PrefixOut, 404), summary="下级节点查询结论", operation_id="peer_prefixes_get")
+@router.get(
+    "/peer/prefixes/{name}", response=answers(PrefixOut, 404), summary="下级节点查询结论", operation_id="peer_prefixes_get"
+)
 def get_prefix(request: HttpRequest, name: str) -> dict[str, Any]:
     """The verdict, and what is published."""
     return ok(operations.prefix_row(operations.peer_prefix(name, peer_of(request))))
@@ -63,7 +74,9 @@ def claim(request: HttpRequest, body: PeerClaimIn) -> dict[str, Any]:
     return ok(operations_routes.claim_row(made))
 
 
-@router.post("/peer/routes/withdraw", response=answers(Withdrawn, 502), summary="下级节点撤销编码路由", operation_id="peer_routes_withdraw")
+@router.post(
+    "/peer/routes/withdraw", response=answers(Withdrawn, 502), summary="下级节点撤销编码路由", operation_id="peer_routes_withdraw"
+)
 def withdraw(request: HttpRequest, body: WithdrawIn) -> dict[str, Any]:
     """True also says that it is gone above us."""
     peer = peer_of(request)

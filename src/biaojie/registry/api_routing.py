@@ -51,7 +51,10 @@ def list_changes(
 
 
 @router.post(
-    "/routing-changes/{change_id}/approve", response=answers(ChangeOut, 404), summary="批准路由变更", operation_id="routing_approve"
+    "/routing-changes/{change_id}/approve",
+    response=answers(ChangeOut, 404),
+    summary="批准路由变更",
+    operation_id="routing_approve",
 )
 def approve(request: HttpRequest, change_id: int) -> dict[str, Any]:
     """By another person than the one who proposed it; published at once."""
@@ -65,7 +68,9 @@ def approve(request: HttpRequest, change_id: int) -> dict[str, Any]:
 def refuse(request: HttpRequest, change_id: int, body: ReasonIn) -> dict[str, Any]:
     """With a reason."""
     user = require(request, "routing.approve")
-    return ok(operations_routing.change_row(operations_routing.refuse_change(actor=user, change_id=change_id, reason=body.reason)))
+    return ok(
+        operations_routing.change_row(operations_routing.refuse_change(actor=user, change_id=change_id, reason=body.reason))
+    )
 
 
 @router.post(

@@ -13,8 +13,25 @@ class RegistryConfig(AppConfig):
     verbose_name = "注册"
 
     def ready(self) -> None:
-        """Hands our error rows to the one table of answers."""
+        """Hands over error rows, planned jobs and the publish loop to the rooms that keep them."""
+        from biaojie.foundation.jobs import lanes, schedule
         from biaojie.foundation.ui.answers import add_answers
+        from biaojie.registry import jobs
         from biaojie.registry.answers import ANSWERS
 
         add_answers(ANSWERS)
+        lanes.attach(lanes.Loop(lane="publish", name="publication", run=jobs.publish))
+        for row in (
+            schedule.ScheduleRow(
+                name="registry-verdicts",
+                title="取回上级对前缀的结论",
+                task="registry.sync_verdicts",
+                cadence="every 1 minute",
+                lane="realtime",
+                roles=frozenset({"second", "enterprise"}),
+            ),
+            schedule.ScheduleRow(
+                name="registry-routing", title="完成路由变更", task="registry.routing", cadence="every 1 minute", lane="realtime"
+            ),
+        ):
+            schedule.declare(row)

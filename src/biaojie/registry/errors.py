@@ -267,3 +267,33 @@ class BulkDigestWrong(BulkRefused):
     """请求正文与 Content-Digest 不符"""
 
     code = "REG-164"
+
+
+class BulkRepeatedEarlier(BulkRefused):
+    """与本次任务前面某一行的标识重复"""
+
+    code = "REG-165"
+
+
+class BulkGap(BulkRefused):
+    """本次任务已处理到第 {done} 行，请从第 {next} 行继续提交"""
+
+    code = "REG-166"
+
+
+class BulkMismatch(BulkRefused):
+    """任务 {load} 已以不同的前缀、格式或方式开始"""
+
+    code = "REG-167"
+
+
+class BulkBusy(RegistryError):
+    """同时进行的批量任务已达上限 {limit} 个，请稍后再试"""
+
+    code = "REG-168"
+
+
+class BulkAtomicFailed(BulkRefused):
+    """有 {count} 行不正确，未写入任何一行"""
+
+    code = "REG-169"

@@ -8,10 +8,11 @@ stored first, so every call can be repeated, and `sync_prefix` repeats what was 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from biaojie.base import clock
 from biaojie.codes.handle_names import parent_prefix
@@ -46,6 +47,7 @@ from biaojie.registry.prefix_changes import (
     rows_of,
     set_addresses,
 )
+from biaojie.registry.rules import Address
 
 Status = Prefix.Status
 Hosting = Prefix.Hosting
@@ -238,8 +240,35 @@ def found_root(*, actor: object) -> bytes:
 
 def prefix_row(prefix: Prefix) -> dict[str, Any]:
     """The form in which API and calls between nodes carry a prefix."""
-    open_change = RoutingChange.objects.filter(prefix=prefix, state__in=workflows.OPEN_CHANGE_STATES).first()
+    return prefix_rows([prefix])[0]
+
+
+def prefix_rows(prefixes: Sequence[Prefix]) -> list[dict[str, Any]]:
+    """Several of them, in the same number of queries as one."""
+    changes = RoutingChange.objects.filter(state__in=workflows.OPEN_CHANGE_STATES)
+    prefetch_related_objects(
+        list(prefixes), "registrant", "endpoints", Prefetch("routing_changes", queryset=changes, to_attr="open_changes")
+    )
+    return [_row(prefix) for prefix in prefixes]
+
+
+def peer_prefix(name: str, peer: Peer) -> Prefix:
+    """A prefix that `peer` applied for or passed on. Raises `NotFound`, or `NotAllowed` for somebody else's."""
+    prefix = Prefix.objects.filter(name=name).first()
+    if prefix is None:
+        raise NotFound(pointer="name", what="前缀", name=name)
+    if prefix.peer_id != peer.node_id:
+        raise NotAllowed(name=name)
+    return prefix
+
+
+def _row(prefix: Prefix) -> dict[str, Any]:
     unit = prefix.registrant
+    open_changes: list[RoutingChange] = getattr(prefix, "open_changes", [])
+    addresses = sorted(
+        (Address(ip_type=row.ip_type, ip=str(row.ip), protocol=row.protocol, port=row.port) for row in prefix.endpoints.all()),
+        key=lambda row: (row.ip, row.protocol, row.port),
+    )
     return {
         "name": prefix.name,
         "parent": prefix.parent,
@@ -252,23 +281,13 @@ def prefix_row(prefix: Prefix) -> dict[str, Any]:
         "peer_id": prefix.peer_id,
         "reason_code": prefix.reason_code,
         "reason": prefix.reason,
-        "endpoints": rows_of(addresses_of(prefix)),
+        "endpoints": rows_of(addresses),
         "site_serial": prefix.site_serial,
-        "open_change": {"change_id": open_change.id, "state": open_change.state} if open_change else None,
+        "open_change": {"change_id": open_changes[0].id, "state": open_changes[0].state} if open_changes else None,
         "created_at": prefix.created_at,
         "updated_at": prefix.updated_at,
         "version": prefix.version,
     }
-
-
-def peer_prefix(name: str, peer: Peer) -> Prefix:
-    """A prefix that `peer` applied for or passed on. Raises `NotFound`, or `NotAllowed` for somebody else's."""
-    prefix = Prefix.objects.filter(name=name).first()
-    if prefix is None:
-        raise NotFound(pointer="name", what="前缀", name=name)
-    if prefix.peer_id != peer.node_id:
-        raise NotAllowed(name=name)
-    return prefix
 
 
 def _is_own(name: str) -> bool:

@@ -185,7 +185,9 @@ def _store(
             with journal.change_set(actor=actor, channels=(PUBLICATION,)) as changes:
                 changes.put(kind="route", key=route_key(claim), version=claim.version, content=route_content_of(claim))
             detail = {"owner": owner, "final": final, "addresses": rows_of(addresses)}
-            audit.record(actor=actor, action="registry.route.claim", subject=f"route:{system}:{coverage.canonical}", detail=detail)
+            audit.record(
+                actor=actor, action="registry.route.claim", subject=f"route:{system}:{coverage.canonical}", detail=detail
+            )
             return claim
     except IntegrityError as error:
         if OVERLAP not in str(error) and "registry_claim_once" not in str(error):

@@ -8,6 +8,7 @@ The holder proposes through its parent; the parent checks, decides and publishes
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -164,10 +165,8 @@ def recheck_proposed() -> int:
     stuck = RoutingChange.objects.filter(state=State.PROPOSED, created_at__lte=before).select_related("prefix")
     count = 0
     for change in list(stuck):
-        try:
+        with suppress(Unreachable):  # it is refused now, with the reason in the row
             _check_and_go_on(change, change.prefix.name)
-        except Unreachable:
-            pass  # it is refused now, with the reason in the row
         count += 1
     return count
 

@@ -150,19 +150,20 @@ PUTS = ROWS.format("'put'", "jsonb_build_object('n', n)")
 
 @pytest.mark.django_db
 def test_write_from_statement_that_returns_rows_journals_them_as_one_set() -> None:
-    count = journal.write_from(PUTS, [3], actor="li", channels=PUBLICATION)
+    written = journal.write_from(PUTS, [3], actor="li", channels=PUBLICATION)
 
-    assert count == 3
+    assert written == (ChangeSet.objects.get(actor="li").id, 3)
     keys = Change.objects.order_by("key").values_list("kind", "key", "version", "operation", "content")
     assert list(keys) == [("handle", f"88.1/{n}", 1, "put", {"n": n}) for n in (1, 2, 3)]
-    assert Stamp.objects.get().change_set_id == ChangeSet.objects.get(actor="li").id
+    assert Stamp.objects.get().change_set_id == written.set_id
 
 
 @pytest.mark.django_db
 def test_write_from_statement_without_rows_writes_nothing() -> None:
-    count = journal.write_from(PUTS, [0], actor="li", channels=PUBLICATION)
+    written = journal.write_from(PUTS, [0], actor="li", channels=PUBLICATION)
 
-    assert (count, ChangeSet.objects.count(), Stamp.objects.count()) == (0, 0, 0)
+    assert written == (None, 0)
+    assert (ChangeSet.objects.count(), Stamp.objects.count()) == (0, 0)
 
 
 @pytest.mark.django_db

@@ -51,7 +51,7 @@ WITH rows AS MATERIALIZED ({}),
                 SELECT made.id, r.kind, r.key, r.version, r.operation, r.content FROM rows r, made
                 RETURNING version >= 0 AND CASE operation WHEN 'put' THEN content IS NOT NULL
                                                           WHEN 'remove' THEN content IS NULL ELSE false END AS fits)
-SELECT count(*), coalesce(bool_and(fits), true) FROM listed
+SELECT (SELECT id FROM made), count(*), coalesce(bool_and(fits), true) FROM listed
 """
 
 
@@ -63,6 +63,13 @@ class Row(NamedTuple):
     version: int
     operation: str
     content: Any = None
+
+
+class Written(NamedTuple):
+    """What `write_from` wrote: the change set (None without changes) and how many changes are in it."""
+
+    set_id: int | None
+    count: int
 
 
 class ChangeSetWriter:
@@ -123,8 +130,8 @@ def change_set(*, actor: object, channels: Sequence[str]) -> Iterator[ChangeSetW
         writer.id = _write(writer._rows, str(actor), sorted(set(channels)))
 
 
-def write_from(statement: str, params: Sequence[Any], *, actor: object, channels: Sequence[str]) -> int:
-    """One change set out of what one SQL statement returns; gives how many changes, 0 = no set was written.
+def write_from(statement: str, params: Sequence[Any], *, actor: object, channels: Sequence[str]) -> Written:
+    """One change set out of what one SQL statement returns; none is written when it returns nothing.
 
     The statement (usually `INSERT … RETURNING`) returns columns named kind, key, version, operation, content. It does
     its work and is journalled in one step; nothing travels through the client. Raises as `change_set`.
@@ -137,14 +144,14 @@ def write_from(statement: str, params: Sequence[Any], *, actor: object, channels
     names = sorted(set(channels))
     with connection.cursor() as cursor:
         cursor.execute(_FROM_STATEMENT.format(statement), [*params, str(actor), clock.now(), names])
-        count, fits = cast(tuple[int, bool], cursor.fetchone())
+        set_id, count, fits = cast(tuple[int | None, int, bool], cursor.fetchone())
         if count > LIMIT:
             raise ChangeSetTooLarge(limit=LIMIT)
         if not fits:
             raise BadChange(reason="操作与内容不符，或版本为负数")
         if count:
             cursor.execute("SELECT pg_notify(%s, c) FROM unnest(%s::text[]) AS c", [NOTIFY_CHANNEL, names])
-    return int(count)
+    return Written(set_id, count)
 
 
 def _write(rows: list[tuple[str, str, int, str, str | None]], actor: str, channels: list[str]) -> int:

@@ -161,6 +161,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(condition=models.Q(("removed_at", None)), fields=["system", "low"], name="registry_claim_low")
                 ],
+                "constraints": [models.UniqueConstraint(fields=("system", "coverage"), name="registry_claim_once")],
             },
         ),
         migrations.CreateModel(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import migrations
+from django.db.migrations.operations.base import Operation
 
 from biaojie.foundation.workflow.guard import enforce
 from biaojie.registry.triggers import INSTALL, REMOVE
@@ -10,9 +13,9 @@ from biaojie.registry.workflows import WORKFLOW_OF_CHANGES, WORKFLOWS
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0001_initial")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("registry", "0001_initial")]
 
-    operations = [
+    operations: ClassVar[list[Operation]] = [
         *(enforce(*row) for row in (*WORKFLOWS, WORKFLOW_OF_CHANGES)),
         migrations.RunSQL(sql=INSTALL, reverse_sql=REMOVE),
     ]

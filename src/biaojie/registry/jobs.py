@@ -1,0 +1,35 @@
+"""What the registry does by itself: publish, follow the parent's verdicts, finish routing changes."""
+
+from __future__ import annotations
+
+import threading
+
+from django.conf import settings
+
+from biaojie.foundation.jobs.queue import task
+from biaojie.foundation.nodes.errors import NotEstablished
+from biaojie.foundation.nodes.operations import this_node
+from biaojie.registry import operations, operations_routing
+from biaojie.registry.publisher import Publisher
+
+
+def publish(stop: threading.Event) -> None:
+    """The loop of the publish lane: the journal becomes files that resolvers follow."""
+    node = settings.NODE
+    Publisher(node.node_dir / "publication", node=node.node).run(stop)
+
+
+@task("registry.sync_verdicts", lane="realtime", attempts=1)
+def sync_verdicts(due_at: str = "") -> int:
+    """Asks the parent what has become of our applications and own prefixes; gives how many moved."""
+    try:
+        this_node()
+    except NotEstablished:
+        return 0
+    return operations.sync_verdicts()
+
+
+@task("registry.routing", lane="realtime", attempts=1)
+def finish_routing(due_at: str = "") -> int:
+    """Takes up checks that a crash cut short, and ends the old addresses of changes whose TTL has passed."""
+    return operations_routing.recheck_proposed() + operations_routing.settle_due()
