@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from biaojie.handle.sites import Interface, InterfaceKind, Protocol, Server, Sit
 from biaojie.handle.values import HandleValue, encode_values
 from biaojie.resolution.entries import Entry, RouteContent, handle_entry, route_entry, site_entry, zone_entry
 from biaojie.resolution.publication import PublicationWriter
+
+_IDS = itertools.count(0x10000)
 
 OWNER = "88.100.1"
 URL = HandleValue(index=1, type="URL", data=b"https://id.example.org/item-42", timestamp=1_700_000_000)
@@ -132,20 +135,27 @@ def _pair(text: str) -> tuple[str, int]:
 
 
 def question(
-    handle: str, *, request_id: int = 0x01020304, flags: int = RESOLUTION_FLAGS, body: Body | None = None, **options: object
+    handle: str, *, request_id: int | None = None, flags: int = RESOLUTION_FLAGS, body: Body | None = None, **options: object
 ) -> bytes:
-    """A request's octets."""
-    return encode_message(make_request(body or ResolutionRequest(handle), request_id=request_id, op_flags=flags, **options))
+    """A request's octets, with an id of its own."""
+    number = next(_IDS) if request_id is None else request_id
+    return encode_message(make_request(body or ResolutionRequest(handle), request_id=number, op_flags=flags, **options))
 
 
 def ask_udp(address: tuple[str, int], *packets: bytes, timeout_s: float = 3.0) -> bytes:
-    """Send packets, give the first datagram that comes back."""
+    """Send packets, give the first datagram that comes back with their id.
+
+    The port may have been another question's a moment ago, whose last pieces still come in.
+    """
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout_s)
         for packet in packets:
             sock.sendto(packet, address)
-        return sock.recv(65_536)
+        while True:
+            reply = sock.recv(65_536)
+            if reply[8:12] == packets[0][8:12] or len(packets[0]) < 20:
+                return reply
 
 
 def read(octets: bytes) -> Message:

@@ -91,8 +91,9 @@ def test_resolver_sigterm_under_load_loses_no_count(starting: Starting) -> None:
 
     spool = merge_spools(read_spool(path) for path in (node.folder / "spool").glob("*.json"))
     assert status == 0
-    assert answered > 2000
-    assert spool.owners[OWNER].requests == answered
+    assert answered >= 2000
+    # The last question may have been answered after its client had stopped waiting.
+    assert answered <= spool.owners[OWNER].requests <= sent
 
 
 def test_resolver_after_sigkill_answers_at_once_from_its_index(starting: Starting) -> None:

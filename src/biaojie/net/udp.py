@@ -101,56 +101,82 @@ class UdpServer:
         """Answer the datagrams in the first `count` slots."""
         began_s = time.perf_counter()
         batch, kept = self._batch, self._kept
-        inbox, outbox, out_sizes = batch.inbox, batch.outbox, batch.out_sizes
         sizes, hosts = batch.sizes(count), batch.hosts(count)
         if self._limiter is not None:
             sizes = self._within_rate(sizes, hosts, time.monotonic())
         now_s = clock.time_s()
         kept.stand_at(self._responder.renew(now_s), time.monotonic())
-        known, head, recognise = kept.by_version, HEAD.unpack_from, self._responder.recognise
         owners: list[str | None] = []
-        answered = owners.append
-        missed = 0
-        holes: list[int] = []
-        one: bytes | None
-        tally: str | None
-        for size, (slot, start, id_at, id_end, tail_at, size_at) in zip(sizes, _PLACES, strict=False):
-            version, request_id, shape = head(inbox, start)
-            try:
-                reply, reply_size, owner = known[version][shape][inbox[tail_at : start + size]]
-            except KeyError:
-                missed += 1
-                packet = inbox[start : start + size]
-                recognised = recognise(packet)
-                if recognised is not None:
-                    reply, owner = recognised
-                    kept.keep(packet, reply, owner)
-                    one, tally = self._send_long(slot, reply), owner
-                else:
-                    one, tally = self._answer(slot, packet, size, hosts[slot], now_s, began_s)
-                answered(tally)
-                if one is None:
-                    holes.append(slot)
-                else:
-                    outbox[start : start + len(one)] = one
-                    out_sizes[size_at] = len(one)
-            else:
-                outbox[start : start + reply_size] = reply
-                outbox[id_at:id_end] = request_id
-                out_sizes[size_at] = reply_size
-                answered(owner)
+        missed: Sequence[int] = range(count)
+        if len(kept):
+            missed = self._copy_kept(sizes, owners)
+        else:
+            owners = [None] * count
+        holes = self._answer_slots(missed, sizes, hosts, owners, now_s, began_s) if missed else []
         sent, first = 0, 0
         for hole in holes:
             sent += batch.send(first, hole)
             first = hole + 1
         sent += batch.send(first, count)
+        kept.hits += count - len(missed)
         tallies = self.tallies
         tallies.batches += 1
         tallies.packets += count
-        tallies.kept += count - missed
+        tallies.kept += count - len(missed)
         tallies.unsent += count - len(holes) - sent
-        kept.hits += count - missed
         self._count(owners, hosts, (time.perf_counter() - began_s) * 1e6, now_s)
+
+    def _copy_kept(self, sizes: Sequence[int], owners: list[str | None]) -> list[int]:
+        """The first way: put kept replies in their slots, whom to count them for in `owners`; the slots it does not fit."""
+        inbox, outbox, out_sizes = self._batch.inbox, self._batch.outbox, self._batch.out_sizes
+        known, head, answered = self._kept.by_version, HEAD.unpack_from, owners.append
+        missed: list[int] = []
+        for size, (slot, start, id_at, id_end, tail_at, size_at) in zip(sizes, _PLACES, strict=False):
+            version, request_id, shape = head(inbox, start)
+            try:
+                reply, reply_size, owner = known[version][shape][inbox[tail_at : start + size]]
+            except KeyError:
+                missed.append(slot)
+                answered(None)
+            else:
+                outbox[start : start + reply_size] = reply
+                outbox[id_at:id_end] = request_id
+                out_sizes[size_at] = reply_size
+                answered(owner)
+        return missed
+
+    def _answer_slots(
+        self,
+        slots: Sequence[int],
+        sizes: Sequence[int],
+        hosts: Sequence[Host],
+        owners: list[str | None],
+        now_s: float,
+        began_s: float,
+    ) -> list[int]:
+        """The other two ways: put replies in their slots, whom to count them for as found in `owners`; the slots left empty."""
+        inbox, outbox, out_sizes = self._batch.inbox, self._batch.outbox, self._batch.out_sizes
+        recognise, keep = self._responder.recognise, self._kept.keep
+        holes: list[int] = []
+        for slot in slots:
+            size, start = sizes[slot], slot * SLOT
+            packet = inbox[start : start + size]
+            recognised = recognise(packet)
+            reply: bytes | None
+            if recognised is not None:
+                reply, owners[slot] = recognised
+                keep(packet, *recognised)
+            else:
+                reply, owners[slot] = self._answer(slot, packet, size, hosts[slot], now_s, began_s)
+            if reply is not None and len(reply) > PACKET_SIZE:
+                self._send_pieces(slot, reply)
+                reply = None
+            if reply is None:
+                holes.append(slot)
+            else:
+                outbox[start : start + len(reply)] = reply
+                out_sizes[2 * slot + 1] = len(reply)
+        return holes
 
     def _count(self, owners: list[str | None], hosts: Sequence[Host], took_us: float, now_s: float) -> None:
         """Count what was found in a batch, one call per owner and source."""
@@ -166,7 +192,7 @@ class UdpServer:
     def _answer(
         self, slot: int, packet: bytes, size: int, host: Host, now_s: float, began_s: float
     ) -> tuple[bytes | None, str | None]:
-        """The full way: a reply of one packet (None when nothing is left to send), and whom to count it for as found."""
+        """The full way: the reply, None for silence, and whom to count it for as found."""
         tallies = self.tallies
         if size < 0 or size >= SLOT:
             tallies.dropped += 1
@@ -191,19 +217,16 @@ class UdpServer:
             took_us = (time.perf_counter() - began_s) * 1e6
             self._responder.count(owner, packed(host), found=answer.found, own=answer.own, took_us=took_us, now_s=now_s)
             owner = None
-        return self._send_long(slot, answer.octets), owner
+        return answer.octets, owner
 
-    def _send_long(self, slot: int, octets: bytes) -> bytes | None:
-        """The reply itself when it fits one packet; else its pieces are sent now, and None is left to send."""
-        if len(octets) <= PACKET_SIZE:
-            return octets
+    def _send_pieces(self, slot: int, octets: bytes) -> None:
+        """Send the pieces of a reply that does not fit one packet; nothing is left to send from this slot."""
         pieces = split(octets, mark=False)
         if len(pieces) > policy.UDP_REPLY_PIECES_MAX.value:
             self.tallies.too_long += 1
-            return None
+            return
         for piece in pieces:
             self._batch.send_piece(slot, piece)
-        return None
 
     def _within_rate(self, sizes: Sequence[int], hosts: Sequence[Host], now_s: float) -> list[int]:
         """The sizes, a mark in place of those beyond their source's rate: UDP sources are easily forged, so silence."""

@@ -53,10 +53,6 @@ RECURSION_MAX = 10
 UDP_PIECES_MAX = 24
 """A longer reply would make this node an amplifier: silence, the client turns to TCP."""
 TCP_CONNECTIONS_MAX = 2_000
-EXAMPLES = (
-    "88.100.1/QK-360-0001", "1.2.156.3001.100.1", "did:bid:ef214PmkhKndUcArDQPgD5J4fFVwqJFPt", "VAA08810012345678/QH0001",
-    "E=100016901234567892", "(01)06901234567892(21)0001",
-)  # fmt: skip
 
 log = structlog.get_logger("recursor")
 
@@ -68,7 +64,7 @@ class Recursor:
         self.name = settings.node
         self.environment = settings.environment
         self.root = RootFile(settings.bootstrap)
-        self.examples = _examples(settings)
+        self._examples_file = settings.node_dir / "examples.json"
         self.memory = Memory(entries=settings.cache_entries)
         self.policy = Policy(
             total_ms=settings.walk_timeout_ms,
@@ -93,6 +89,15 @@ class Recursor:
     def is_ready(self) -> bool:
         """Is there a root site to start from?"""
         return self.root.peek() is not None
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Identifiers that the page offers to try: `examples.json` in the node's folder as it is now, else none."""
+        try:
+            listed = json.loads(self._examples_file.read_text(encoding="utf-8"))
+            return tuple(str(item) for item in listed)
+        except (OSError, ValueError, TypeError):
+            return ()
 
     async def resolve(self, text: str, *, fresh: bool = False, follow_aliases: bool = True, via: str = "http") -> Outcome:
         """The outcome for a text of any of the six systems; raises `CodeError` for none of them, `NoNode` without a root."""
@@ -177,15 +182,6 @@ def _identifier(handle: str) -> Identifier:
         with contextlib.suppress(CodeError):
             return parse(handle, system)
     return wire_identifier(handle if "/" in handle else f"0.NA/{handle}")
-
-
-def _examples(settings: Settings) -> tuple[str, ...]:
-    """The examples on the page: `examples.json` in the node's folder (a list of identifiers), else a few of each system."""
-    try:
-        listed = json.loads((settings.node_dir / "examples.json").read_text(encoding="utf-8"))
-        return tuple(str(item) for item in listed) or EXAMPLES
-    except (OSError, ValueError, TypeError):
-        return EXAMPLES
 
 
 class _Gauges:

@@ -14,13 +14,14 @@ from typing import Any
 
 import httpx2
 
+from biaojie.codes.vaa import from_handle
 from biaojie.processes import chain, demo_catalogue
 from biaojie.processes.errors import SetupFailed
 
 Say = Callable[[str], None]
 
 OWN_PRODUCTS, HOSTED_PRODUCTS = 300, 60
-HOSTED_PREFIX = "88.100.2"
+HOSTED_PREFIX = "88.100.20260001"  # three and eight digits, so that it has a VAA form too
 
 # One route of each other code system, so that the recursive node's page has an example of all six.
 OTHER_SYSTEMS: Sequence[Mapping[str, str]] = (
@@ -91,6 +92,8 @@ def run(
     examples: dict[str, list[str]] = {}
     if demo:
         examples = _fill(staff, nodes, say)
+        recursive = next(node for node in nodes if node.row.role == "recursive")
+        chain.replace_file(recursive.directory / "examples.json", json.dumps(examples["recursive"]) + "\n")
     return _announcement(nodes, prepared, examples)
 
 
@@ -186,7 +189,11 @@ def _fill(staff: Staff, nodes: Sequence[chain.PlannedNode], say: Say) -> dict[st
     )
     examples["second"] += _register_other_systems(staff)
     examples["top"] = ["0.NA/0.NA", "0.NA/88", "0.NA/88.100"]
-    examples["recursive"] = [*examples["enterprise"][:2], *examples["second"][:1], *examples["second"][-len(OTHER_SYSTEMS) :]]
+    examples["recursive"] = [
+        examples["enterprise"][0],
+        from_handle(examples["second"][0]),
+        *examples["second"][-len(OTHER_SYSTEMS) :],
+    ]
     say(f"演示数据：{own_prefix} 下 {OWN_PRODUCTS} 个产品，{HOSTED_PREFIX}（托管）下 {HOSTED_PRODUCTS} 个产品")
     return examples
 

@@ -18,4 +18,7 @@ ANSWERS: Mapping[str, Answer] = {
     "REG-126": Answer(http=502),
     "REG-135": Answer(http=409),
     "REG-151": Answer(http=409),
+    "REG-166": Answer(http=409),
+    "REG-167": Answer(http=409),
+    "REG-168": Answer(http=429),
 }

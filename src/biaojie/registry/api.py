@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ninja import Router
 
-from biaojie.registry import api_identifiers, api_nodes, api_prefixes, api_routing
+from biaojie.registry import api_bulk, api_identifiers, api_nodes, api_prefixes, api_routing
 
 router = Router()
 router.add_router("", api_prefixes.router)
 router.add_router("", api_routing.router)
 router.add_router("", api_nodes.router)
 router.add_router("", api_identifiers.router)
+router.add_router("", api_bulk.router)

@@ -162,7 +162,11 @@ class RowReader:
             chunk.refuse(row, _printable(record[0]) if record else "", [BulkRowForm(format="CSV", reason=reason)])
             return
         form = columns.form(record)
-        if self._values_wanted and sum(map(len, record)) <= VALUE_LONGEST // _UTF8_MOST and not any("\x00" in cell for cell in record):
+        if (
+            self._values_wanted
+            and sum(map(len, record)) <= VALUE_LONGEST // _UTF8_MOST
+            and not any("\x00" in cell for cell in record)
+        ):
             try:
                 found = msgspec.convert(form, _Row)
                 if self._plain(chunk, row, found):

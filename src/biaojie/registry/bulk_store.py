@@ -32,7 +32,8 @@ _TABLE: Final = 'CREATE TEMP TABLE bulk_rows (place bigint, key text COLLATE "C"
 # `content` is what `handle_rows.content_of` says of a row.
 _PUT: Final = """
 INSERT INTO registry_handle AS h (key, spelled, prefix_id, owner, purpose, values, version, created_at, updated_at)
-SELECT b.key, b.spelled, %s, %s, 'identifier', b.values, 1, %s, %s FROM bulk_rows b WHERE b.place >= %s AND b.place <= %s ORDER BY b.key
+SELECT b.key, b.spelled, %s, %s, 'identifier', b.values, 1, %s, %s FROM bulk_rows b
+WHERE b.place >= %s AND b.place <= %s ORDER BY b.key
 ON CONFLICT (key) DO UPDATE SET spelled = excluded.spelled, prefix_id = excluded.prefix_id, owner = excluded.owner,
     values = excluded.values, version = h.version + 1, updated_at = excluded.updated_at, deleted_at = NULL,
     purpose = CASE WHEN h.deleted_at IS NULL THEN h.purpose ELSE excluded.purpose END,
@@ -56,7 +57,7 @@ SELECT b.place, b.spelled FROM bulk_rows b WHERE b.place >= %s AND b.place <= %s
 """
 # Rows whose live record was last written by this load itself: a repetition in another transaction's rows of the body.
 _WRITTEN_BY: Final = """
-SELECT b.place FROM bulk_rows b JOIN registry_handle h USING (key)
+SELECT b.place, b.spelled FROM bulk_rows b JOIN registry_handle h USING (key)
 JOIN records_change c ON c.kind = %s AND c.key = h.key AND c.version = h.version
 JOIN records_changeset s ON s.id = c.change_set_id
 WHERE b.place >= %s AND b.place <= %s AND h.deleted_at IS NULL AND s.actor = %s
@@ -117,15 +118,15 @@ class Staging:
             cursor.execute("CREATE INDEX ON bulk_rows (place)")
             cursor.execute("ANALYZE bulk_rows")
 
-    def slices(self) -> list[tuple[int, int]]:
-        """Spans of rows, each at most one change set."""
+    def slices(self) -> list[tuple[tuple[int, int], int]]:
+        """Spans of rows, each at most one change set, and how many rows lie in each."""
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT min(place), max(place) FROM (SELECT place, (row_number() OVER (ORDER BY place) - 1) / %s AS slice"
-                " FROM bulk_rows) r GROUP BY slice ORDER BY 1",
+                "SELECT min(place), max(place), count(*) FROM (SELECT place, (row_number() OVER (ORDER BY place) - 1) / %s"
+                " AS slice FROM bulk_rows) r GROUP BY slice ORDER BY 1",
                 [LIMIT],
             )
-            return [(int(low), int(high)) for low, high in cursor.fetchall()]
+            return [((int(low), int(high)), int(count)) for low, high, count in cursor.fetchall()]
 
 
 def write(target: Target, span: tuple[int, int], now: datetime) -> Written:
@@ -141,21 +142,21 @@ def write(target: Target, span: tuple[int, int], now: datetime) -> Written:
 
 def refused(target: Target, span: tuple[int, int], written: Written) -> list[Fault]:
     """The rows of a span that `write` passed over, each with its reason."""
-    repeated = written_before(target, span) if target.mode == CREATE else frozenset()
+    repeated = {fault.row: fault for fault in repeated_earlier(target, span)} if target.mode == CREATE else {}
     with connection.cursor() as cursor:
         cursor.execute(_PASSED_OVER, [*span, KIND, written.set_id or 0])
         rows = cursor.fetchall()
-    return [Fault(place, shown, [_why(target.mode, shown, place in repeated).as_row()]) for place, shown in rows]
+    return [repeated.get(place) or Fault(place, shown, [_why(target.mode, shown).as_row()]) for place, shown in rows]
 
 
-def written_before(target: Target, span: tuple[int, int]) -> frozenset[int]:
+def repeated_earlier(target: Target, span: tuple[int, int]) -> list[Fault]:
     """The rows of a span whose identifier an earlier transaction of the same load has written."""
     with connection.cursor() as cursor:
         cursor.execute(_WRITTEN_BY, [KIND, *span, target.actor])
-        return frozenset(row[0] for row in cursor.fetchall())
+        return [Fault(place, shown, [BulkRepeatedEarlier(pointer="handle").as_row()]) for place, shown in cursor.fetchall()]
 
 
-def _why(mode: str, shown: str, is_repeated: bool) -> BiaojieError:
+def _why(mode: str, shown: str) -> BiaojieError:
     if mode == DELETE:
         return NotFound(pointer="handle", what="标识", name=shown)
-    return BulkRepeatedEarlier(pointer="handle") if is_repeated else HandleExists(pointer="handle", handle=shown)
+    return HandleExists(pointer="handle", handle=shown)

@@ -71,9 +71,7 @@ def entries_of(change: Change) -> list[Entry]:
         return [removal(change.kind, octets, change.version)]
     content: Mapping[str, Any] = change.content or {}
     if change.kind == HANDLE:
-        return [
-            _handle(change.key, change.version, content["owner"], content["purpose"], content["values"], int(content["at"]))
-        ]
+        return [_handle(change.key, change.version, content["owner"], content["purpose"], content["values"], int(content["at"]))]
     if change.kind == ZONE:
         return [zone_entry(octets, change.version, owner=content["owner"], refer=content.get("refer", ""))]
     if change.kind == ROUTE:

@@ -46,9 +46,12 @@ class Service(Protocol):
 
     name: str
     environment: str
-    examples: tuple[str, ...]
     registry: CollectorRegistry
     limiter: RateLimiter | None
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Identifiers that the page offers to try."""
 
     async def resolve(self, text: str, *, fresh: bool = False, follow_aliases: bool = True, via: str = "http") -> Outcome:
         """The outcome for a text of any system; `CodeError` when it is none."""

@@ -73,7 +73,7 @@ def render(
         environment='<span class="environment">测试环境</span>' if environment == "test" else "",
         identifier=escape(identifier),
         recognised=escape(recognised(identifier)),
-        examples="".join(map(_example, examples)),
+        examples=_examples(examples),
         result=result,
     )
 
@@ -102,6 +102,14 @@ def _template(name: str) -> Template:
 def _link(identifier: str, **query: str) -> str:
     parameters = "&amp;".join(f"{key}={value}" for key, value in query.items())
     return f"/resolve/{quote(identifier, safe='')}?{parameters}"
+
+
+def _examples(examples: Sequence[str]) -> str:
+    """The row of examples; nothing where the node has none to offer."""
+    if not examples:
+        return ""
+    items = "".join(map(_example, examples))
+    return f'<nav class="examples" aria-label="示例">\n    <span>试一试：</span>\n    <ul>{items}</ul>\n  </nav>'
 
 
 def _example(identifier: str) -> str:
