@@ -44,7 +44,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+	$(BIN)/python tests/benchmarks/run.py --write docs/benchmarks.md $(ARGS)
 
 generate: $(VENV)/dev.stamp
 	$(BIN)/python tools/generate.py

@@ -63,7 +63,12 @@ def run() -> Section:
         header=("way", "median rows/s", "ratio to the limit", "web process, MB before / at its highest"),
         rows=[
             ["COPY into registry_handle", f"{limit:,.0f}", "1.00", ""],
-            ["POST /api/v1/identifiers/bulk, chunked", f"{rate:,.0f}", f"{ratio:.2f}", f"{sent[0].before_mb:.0f} / {highest:.0f}"],
+            [
+                "POST /api/v1/identifiers/bulk, chunked",
+                f"{rate:,.0f}",
+                f"{ratio:.2f}",
+                f"{sent[0].before_mb:.0f} / {highest:.0f}",
+            ],
         ],
         bars=[
             ("bulk registration, journal included, against COPY", ratio, "≥ 0.1", ratio >= 0.1),

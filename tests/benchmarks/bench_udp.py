@@ -25,6 +25,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1.2"))
 KEYS = int(os.environ.get("BENCH_KEYS", "100000"))
 WINDOW = 256
+SLICES = 6
+"""A round's time is cut into turns this short, so that whatever else the machine does in between hits every server."""
 
 
 class Variant(NamedTuple):
@@ -67,24 +69,37 @@ def run() -> Section:
             started.enter_context(saying_ready(pinned(0, command)))
         size = len(reply.read_bytes())
         rates: dict[str, list[float]] = {name: [] for name in ports}
+        best_p50 = dict.fromkeys(ports, float("inf"))
         latencies: dict[str, tuple[float, float]] = {}
         for name, port in ports.items():
             _load(generator, port, SECONDS, WINDOW, size, name != LIMIT)
         for _ in range(ROUNDS):
-            for name, port in ports.items():
-                rates[name].append(_load(generator, port, SECONDS, WINDOW, size, name != LIMIT)["qps"])
+            answered = dict.fromkeys(ports, 0.0)
+            for _ in range(SLICES):
+                for name, port in ports.items():
+                    got = _load(generator, port, SECONDS / SLICES, WINDOW, size, name != LIMIT)
+                    answered[name] += got["qps"] / SLICES
+                    best_p50[name] = min(best_p50[name], got["p50_us"])
+            for name, rate in answered.items():
+                rates[name].append(rate)
         for name, port in ports.items():
             got = _load(generator, port, SECONDS / 2, 1, size, name != LIMIT)
             latencies[name] = got["p50_us"], got["p99_us"]
     ratios = {name: median(a / b for a, b in zip(rates[name], rates[LIMIT], strict=True)) for name in ports}
     rows = [
-        [name, f"{median(rates[name]):,.0f}", f"{ratios[name]:.2f}", f"{latencies[name][0]:.0f} / {latencies[name][1]:.0f}"]
+        [
+            name,
+            f"{median(rates[name]):,.0f}",
+            f"{ratios[name]:.2f}",
+            f"{best_p50[LIMIT] / best_p50[name]:.2f}",
+            f"{latencies[name][0]:.0f} / {latencies[name][1]:.0f}",
+        ]
         for name in ports
     ]
     cost = 1 - median(a / b for a, b in zip(rates[FAST], rates[FAST_BARE], strict=True))
     return Section(
         title="UDP resolution, one core",
-        header=("server", "median requests/s", "ratio to the limit", "p50 / p99 µs, one outstanding"),
+        header=("server", "median requests/s", "ratio to the limit", "ratio by best p50", "p50 / p99 µs, one outstanding"),
         rows=rows,
         bars=[
             ("common request, counters on, against the limit", ratios[FAST], "≥ 0.5", ratios[FAST] >= 0.5),

@@ -56,7 +56,7 @@ def stamp() -> str:
 
 def _split(page: str) -> list[tuple[tuple[str, str], str]]:
     starts = list(_BLOCK.finditer(page))
-    ends = [match.start() for match in starts[1:]] + [len(page)]
+    ends = [*(match.start() for match in starts), len(page)][1:]
     return [
         ((match["name"], match["title"]), page[match.start() : end].rstrip() + "\n")
         for match, end in zip(starts, ends, strict=True)

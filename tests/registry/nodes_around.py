@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from biaojie.base import clock
@@ -46,6 +47,11 @@ def user(role: str, number: int = 1) -> User:
 
 def hold_prefix(name: str, *, unit: tuple[str, str] = UNIT, peer: Peer | None = None) -> Prefix:
     """A prefix that has come into force, as its application and the verdict on it leave it."""
+    with transaction.atomic():
+        return _hold_prefix(name, unit, peer)
+
+
+def _hold_prefix(name: str, unit: tuple[str, str], peer: Peer | None) -> Prefix:
     registrant = operations.register_registrant(actor="test", name=unit[0], credit_code=unit[1])
     prefix = Prefix(name=name, parent=name.rpartition(".")[0], registrant=registrant, is_own=peer is None)
     prefix.peer_id = peer.node_id if peer else ""

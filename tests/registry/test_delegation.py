@@ -15,9 +15,7 @@ V6 = Address(ip_type=6, ip="2001:db8::1", protocol="TCP", port=2641)
 
 
 def record(*addresses: Address, delegates: bool) -> list[tuple[int, str, int]]:
-    rows = delegation.record_values(
-        "88.100", addresses, serial=7, public_key=b"key", ttl_s=60, delegates=delegates, desc="节点"
-    )
+    rows = delegation.record_values("88.100", addresses, serial=7, public_key=b"key", ttl_s=60, delegates=delegates, desc="节点")
     return [(row["index"], row["type"], row["ttl"]) for row in rows]
 
 

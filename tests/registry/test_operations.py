@@ -147,7 +147,10 @@ def test_review_accepting_a_hosted_application_publishes_zone_and_record(second:
     assert [row["type"] for row in record.values] == ["HS_SITE", "HS_ADMIN", "HS_PUBKEY"]
     assert (record.purpose, record.owner, record.values[0]["ttl"]) == ("prefix", "88.100", 60)
     steps = WorkflowStep.objects.filter(instance=str(prefix.pk)).exclude(event="confirm").order_by("id")
-    assert list(steps.values_list("workflow", "event", "source", "target")) == [("registry_prefix", "accept", "4", "1"), ("registry_hosting", "accept", "2", "4")]
+    assert list(steps.values_list("workflow", "event", "source", "target")) == [
+        ("registry_prefix", "accept", "4", "1"),
+        ("registry_hosting", "accept", "2", "4"),
+    ]
 
 
 def test_review_rejecting_needs_code_and_words_and_keeps_them(second: None) -> None:

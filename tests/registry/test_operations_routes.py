@@ -125,7 +125,13 @@ def test_claim_of_an_enterprise_inside_its_second_level_nodes_accepted_and_the_s
     hold_prefix("88.100.7", unit=MAKER, peer=node.peer)
     coverage = parse_coverage(System.GS1, "690")
     operations_routes._store(
-        actor="test", coverage=coverage, owner="88.100", holder=UNIT[0], peer=None, addresses=operations.from_rows(HTTP), final=True
+        actor="test",
+        coverage=coverage,
+        owner="88.100",
+        holder=UNIT[0],
+        peer=None,
+        addresses=operations.from_rows(HTTP),
+        final=True,
     )
 
     inner = claim(node, "6901234", owner="88.100.7")
@@ -155,7 +161,15 @@ def test_claim_of_a_node_without_parent_or_prefix_refused(as_node: Callable[...,
 def insert(coverage: str, owner: str) -> None:
     low, high = parse_coverage(System.GS1, coverage).interval()
     RouteClaim.objects.create(
-        system="GS1", coverage=coverage, low=low, high=high, owner=owner, holder=owner, created_at=clock.now(), version=1
+        system="GS1",
+        coverage=coverage,
+        low=low,
+        high=high,
+        owner=owner,
+        holder=owner,
+        final=False,
+        created_at=clock.now(),
+        version=1,
     )
 
 
@@ -172,7 +186,7 @@ def test_database_lets_one_of_two_simultaneous_overlapping_claims_in() -> None:
                     insert(f"69{base}0{'1' * number}", owner=f"88.30{number}")
                 found.append("in")
             except IntegrityError as error:
-                assert "registry_route_overlap" in str(error) or "重叠" in str(error)
+                assert "重叠" in str(error)
                 found.append("refused")
             finally:
                 connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -194,8 +195,6 @@ def test_change_of_the_roots_own_prefix_refused(top: None, listener: Rows) -> No
 
 
 def test_change_without_any_port_or_with_a_private_one_in_production_refused(top: None, listener: Rows, settings: Any) -> None:
-    import dataclasses
-
     with pytest.raises(PortMissing):
         operations_routing.propose_routing(actor="li", name="88.300", endpoints=[])
     settings.NODE = dataclasses.replace(settings.NODE, environment="production")
@@ -207,9 +206,7 @@ def test_change_without_any_port_or_with_a_private_one_in_production_refused(top
 
 def test_change_cut_short_by_a_crash_is_taken_up_by_the_job(top: None, listener: Rows) -> None:
     prefix = operations.locked("88.300")
-    RoutingChange.objects.create(
-        prefix=prefix, new=listener, proposed_by="li", created_at=clock.now() - timedelta(minutes=2)
-    )
+    RoutingChange.objects.create(prefix=prefix, new=listener, proposed_by="li", created_at=clock.now() - timedelta(minutes=2))
 
     assert operations_routing.recheck_proposed() == 1
     assert RoutingChange.objects.get().state == "checked"

@@ -24,7 +24,8 @@ def test_prefix_name_of_the_abnf_accepted_as_written(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "88", "88.10", "88.100.", "88.100.x", "88.100.1.2", "8.100", "88.100000", "88.１００", "88.100." + "9" * 58, " 88.100"]
+    "name",
+    ["", "88", "88.10", "88.100.", "88.100.x", "88.100.1.2", "8.100", "88.100000", "88.１００", "88.100." + "9" * 58, " 88.100"],
 )
 def test_prefix_name_of_another_form_refused(name: str) -> None:
     with pytest.raises(PrefixForm) as caught:
@@ -51,7 +52,9 @@ def test_look_alike_by_leading_zero_names_the_holder() -> None:
     assert (caught.value.data["other"], caught.value.data["holder"]) == ("88.100.0042", "乙")
 
 
-@pytest.mark.parametrize(("name", "code"), [("", "91310000MA0DEM001P"), ("甲" * 256, "91310000MA0DEM001P"), ("甲", "91310000MA0DEM001Q")])
+@pytest.mark.parametrize(
+    ("name", "code"), [("", "91310000MA0DEM001P"), ("甲" * 256, "91310000MA0DEM001P"), ("甲", "91310000MA0DEM001Q")]
+)
 def test_registrant_with_a_wrong_field_refused(name: str, code: str) -> None:
     with pytest.raises(RegistrantForm):
         rules.check_registrant(name, code)

@@ -16,12 +16,18 @@ sys.path.append(str(Path(__file__).parent))  # `running_chain` is shared by thes
 collect_ignore_glob = [] if find_spec("django") is not None else ["*"]
 
 
+# These wait for what a chain does by itself after a minute (old addresses leave, counters are spooled): last, they wait less.
+LATE = ("test_change_addresses.py", "test_count_resolutions.py")
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("scenarios"))
-            item.add_marker(pytest.mark.web)
-            item.add_marker(pytest.mark.timeout(400))  # the first test waits for the chain
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.xdist_group("scenarios"))
+        item.add_marker(pytest.mark.web)
+        item.add_marker(pytest.mark.timeout(400))  # the first test waits for the chain
+    items[:] = [item for item in items if item not in set(ours)] + sorted(ours, key=lambda item: item.path.name in LATE)
 
 
 @pytest.fixture(scope="session")

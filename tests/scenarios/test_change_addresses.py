@@ -35,6 +35,14 @@ def published_ports(chain: Chain) -> set[int]:
     return {interface["port"] for server in servers for interface in server["interfaces"]}
 
 
+def settled(chain: Chain, node: str, name: str) -> dict[str, Any]:
+    """The prefix once the change that the chain's own setting up made has lived its TTL: one change at a time."""
+    asker = chain.api(node, "operator")
+    assert wait_until(lambda: asker.call("GET", f"/api/v1/prefixes/{name}")["open_change"] is None, 200, pause_s=0.5) is not None
+    row: dict[str, Any] = asker.call("GET", f"/api/v1/prefixes/{name}")
+    return row
+
+
 @contextlib.contextmanager
 def relay(target: int) -> Iterator[int]:
     """A second door to a node's UDP port: what a load balancer in front of it would be. Gives its port."""
@@ -73,7 +81,7 @@ def relay(target: int) -> Iterator[int]:
 
 def test_change_needs_a_second_person_stands_beside_the_old_and_is_rolled_back(chain: Chain) -> None:
     proposer, reviewer = chain.api("top", "operator"), chain.api("top", "reviewer")
-    old = proposer.call("GET", f"/api/v1/prefixes/{PREFIX}")["endpoints"]
+    old = settled(chain, "top", PREFIX)["endpoints"]
     old_ports = published_ports(chain)
     udp_port = next(row["port"] for row in old if row["protocol"] == "UDP")
     with relay(udp_port) as door:
@@ -103,7 +111,7 @@ def test_change_needs_a_second_person_stands_beside_the_old_and_is_rolled_back(c
 
 def test_address_that_does_not_answer_is_refused_by_name_and_nothing_changes(chain: Chain) -> None:
     holder, above = chain.api("enterprise", "operator"), chain.api("second", "operator")
-    old = above.call("GET", "/api/v1/prefixes/88.100.1")
+    old = settled(chain, "second", "88.100.1")
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
         port = held.getsockname()[1]

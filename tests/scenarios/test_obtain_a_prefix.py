@@ -12,7 +12,7 @@ PENDING, REJECTED, IN_REVIEW, ENABLED, HOSTED = 4, 3, 5, 1, 4
 
 
 def unit(number: int) -> dict[str, str]:
-    base = f"91310000MA0SC{number:04d}"
+    base = f"91310000MA0TC{number:04d}"
     return {"name": f"虚构单位 {number} 号有限公司", "credit_code": base + uscc.calc_check_digit(base)}
 
 

@@ -49,7 +49,7 @@ class Listener:
                 try:
                     reply = {"ok": True, **handle(_read_line(connection))}
                 except BiaojieError as error:
-                    reply = {"ok": False, "message": str(error)}
+                    reply = {"ok": False, **error.as_row()}
                 connection.sendall(json.dumps(reply, ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Listener:
 
 
 def call(directory: Path, command: str, *, timeout_s: float = 60.0, **arguments: Any) -> dict[str, Any]:
-    """Ask the supervisor of a folder; raises `NotRunning` (PROC-103) or `ProcessError` with its refusal."""
+    """Ask the supervisor of a folder; raises `NotRunning` (PROC-103) or its refusal."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:
@@ -69,8 +69,14 @@ def call(directory: Path, command: str, *, timeout_s: float = 60.0, **arguments:
         connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
         reply = _read_line(connection)
     if not reply.get("ok"):
-        raise ProcessError(str(reply.get("message", "")))
+        raise _refusal(str(reply.get("code", "")), str(reply.get("message", "")))
     return reply
+
+
+def _refusal(code: str, message: str) -> ProcessError:
+    """The supervisor's refusal in its own words, as the kind of error that carries its code."""
+    kinds = [ProcessError, *ProcessError.__subclasses__()]
+    return next((kind for kind in kinds if kind.code == code), ProcessError)(message)
 
 
 @contextlib.contextmanager

@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import Query, Router, Schema
+from ninja import Router, Schema, Status
+from ninja.params.functions import Query
 from pydantic import Field
 
 from biaojie.foundation.accounts.bearer import BearerAuth, require
-from biaojie.foundation.ui.envelope import Status, answers, ok, refusal
+from biaojie.foundation.ui.envelope import Status as Word
+from biaojie.foundation.ui.envelope import answers, ok, refusal
 from biaojie.registry import bulk
 from biaojie.registry.bulk_body import Body
 from biaojie.registry.errors import BulkAtomicFailed, BulkBusy, BulkRefused
@@ -92,13 +94,13 @@ _BODY = {
 )
 def bulk_register(
     request: HttpRequest,
-    prefix: str = Query(title="前缀", max_length=64),
-    format: Literal["ndjson", "csv"] = Query(default="ndjson", title="格式"),  # noqa: A002  # the parameter's name
-    mode: Literal["create", "upsert", "delete"] = Query(default="create", title="方式"),
-    atomic: bool = Query(default=False, title="全部成功才生效"),
+    prefix: Annotated[str, Query(title="前缀", max_length=64)],
+    format: Annotated[Literal["ndjson", "csv"], Query(title="格式")] = "ndjson",  # noqa: A002  # the parameter's name
+    mode: Annotated[Literal["create", "upsert", "delete"], Query(title="方式")] = "create",
+    atomic: Annotated[bool, Query(title="全部成功才生效")] = False,
     load: Annotated[uuid.UUID | None, Query(title="任务编号", description="续传时给出")] = None,
-    from_row: int = Query(default=1, title="正文首行的行号", ge=1),
-) -> tuple[int, dict[str, Any]]:
+    from_row: Annotated[int, Query(title="正文首行的行号", ge=1)] = 1,
+) -> Status[dict[str, Any]]:
     """Takes rows in as they stream. 422 with `data` when an atomic load failed; REG-16x; 429 when too many run at once."""
     user = require(request, "identifiers.bulk")
     order = bulk.Order(
@@ -111,12 +113,13 @@ def bulk_register(
     data = _shown(held)
     if held.state == BulkLoad.State.FAILED:
         message = BulkAtomicFailed(count=held.rejected).message
-        return 422, {**refusal(Status.REFUSED, message, _error_rows(data["errors"])), "data": LoadRow(**data).model_dump(mode="json")}
-    return 200, ok(data)
+        said = refusal(Word.REFUSED, message, _error_rows(data["errors"]))
+        return Status(422, said | {"data": LoadRow(**data).model_dump(mode="json")})
+    return Status(200, ok(data))
 
 
 @router.get("/identifiers/bulk", response=answers(LoadList, 404), summary="批量任务列表", operation_id="identifier_bulk_list")
-def list_(request: HttpRequest, prefix: str = Query(title="前缀", max_length=64)) -> dict[str, Any]:
+def list_(request: HttpRequest, prefix: Annotated[str, Query(title="前缀", max_length=64)]) -> dict[str, Any]:
     """The newest hundred loads of a prefix."""
     user = require(request, "registry.read")
     return ok({"items": [bulk.as_load(row) for row in bulk.list_loads(prefix=prefix, user=user)]})

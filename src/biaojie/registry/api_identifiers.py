@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from ninja.params.functions import Query
 from pydantic import ConfigDict, Field
 
@@ -62,11 +62,11 @@ class IdentifierPage(Schema):
 
 
 @router.post("/identifiers", response=answers(IdentifierRow, 404, code=201), summary="注册标识", operation_id="identifier_create")
-def create(request: HttpRequest, body: NewIdentifier) -> tuple[int, dict[str, Any]]:
+def create(request: HttpRequest, body: NewIdentifier) -> Status[dict[str, Any]]:
     """Raises CODE-1xx, REG-15x, REG-170 (422), REG-103 (403)."""
     user = require(request, "identifiers.write")
     row = handles.create_identifier(actor=user, identifier=body.identifier, values=body.values, user=user)
-    return 201, ok(handles.as_row(row))
+    return Status(201, ok(handles.as_row(row)))
 
 
 @router.get("/identifiers", response=answers(IdentifierPage, 404), summary="标识列表", operation_id="identifier_list")
@@ -85,8 +85,8 @@ def list_(
 @router.get("/identifiers/one", response=answers(IdentifierRow, 404), summary="查看标识", operation_id="identifier_get")
 def get(request: HttpRequest, identifier: IdentifierParameter) -> dict[str, Any]:
     """The live row of an identifier of any system; REG-101 (404) when there is none."""
-    require(request, "registry.read")
-    return ok(handles.as_row(handles.get_identifier(identifier=identifier)))
+    user = require(request, "registry.read")
+    return ok(handles.as_row(handles.get_identifier(identifier=identifier, user=user)))
 
 
 @router.put("/identifiers/one", response=answers(IdentifierRow, 404), summary="修改标识", operation_id="identifier_replace")

@@ -362,8 +362,8 @@ def _submit(prefix: Prefix, *, actor: object) -> None:
     try:
         verdict = ask_parent("POST", "/prefixes", name=prefix.name, json=body)
     except ParentRefused as error:
-        status = error.data.get("status")
-        if status != 409:  # 409: not now (the parent's state); anything else is a verdict on the application itself
+        # REG-11x judge the application itself; anything else (the parent's state, our signature) may be otherwise tomorrow.
+        if any(str(row.get("code", "")).startswith("REG-11") for row in error.data.get("errors_there") or ()):
             with transaction.atomic():
                 _settle_verdict(
                     locked(prefix.name),

@@ -79,9 +79,12 @@ def delete_identifier(*, actor: object, identifier: str, version: int | None = N
     return row
 
 
-def get_identifier(*, identifier: str) -> Handle:
-    """The live row of an identifier; raises `NotFound`."""
-    return live_row(read_identifier(identifier))
+def get_identifier(*, identifier: str, user: User | None = None) -> Handle:
+    """The live row of an identifier, with what is not public in it; raises `NotFound`, `NotAllowed`."""
+    row = live_row(read_identifier(identifier))
+    if user is not None and user.role == "enterprise" and not _speaks_for(user, row.owner):
+        raise NotAllowed(pointer="identifier", name=row.spelled)
+    return row
 
 
 def list_identifiers(*, prefix: str, after: str = "", limit: int = 100, user: User | None = None) -> Page:

@@ -220,12 +220,12 @@ def _tell_parent(coverage: Coverage, *, owner: str) -> None:
     """Has the parent route the coverage to us; nothing to do at the top, or inside what it routes to us already."""
     if this_node().role == "top":
         return
-    if parent_or_none() is None:
-        raise ParentMissing(name=coverage.canonical, state="未入网", act="登记编码路由")
     low, high = coverage.interval()
     wider = RouteClaim.objects.filter(system=coverage.system.value, removed_at=None, low__lte=low, high__gte=high, owner=owner)
     if wider.filter(~Q(coverage=coverage.canonical), peer_id="").exists():
         return
+    if parent_or_none() is None:
+        raise ParentMissing(name=coverage.canonical, state="未入网", act="登记编码路由")
     body = {
         "system": coverage.system.value,
         "coverage": coverage.canonical,

@@ -11,7 +11,7 @@ from __future__ import annotations
 OVERLAP = "registry_route_overlap"
 """Name of the refused constraint, by which the verb recognises it."""
 
-INSTALL = f"""
+INSTALL = """
 CREATE FUNCTION registry_guard_claim() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     other registry_routeclaim;
@@ -34,13 +34,13 @@ BEGIN
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION '% 的 % 与 % 持有的 % 重叠', NEW.system, NEW.coverage, other.holder, other.coverage
-            USING ERRCODE = 'exclusion_violation', CONSTRAINT = '{OVERLAP}';
+            USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'overlap_name';
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER registry_claim_overlap BEFORE INSERT OR UPDATE ON registry_routeclaim
     FOR EACH ROW EXECUTE FUNCTION registry_guard_claim();
-"""
+""".replace("overlap_name", OVERLAP)
 
 REMOVE = """
 DROP TRIGGER registry_claim_overlap ON registry_routeclaim;
