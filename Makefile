@@ -21,7 +21,7 @@ up: $(VENV)/run.stamp
 	@$(BIN)/biaojie up $(ARGS)
 
 test: $(VENV)/dev.stamp
-	$(PYTEST) -n $(JOBS) -m "not long" $(TEST_FLAGS) $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m "not long" $(TEST_FLAGS) $(ARGS)
 
 test-long: $(VENV)/dev.stamp $(VENV)/fuzz.stamp
 	$(PYTEST) -m long --timeout=3600 $(TEST_FLAGS) $(LONG_FLAGS) $(ARGS)

@@ -7,10 +7,10 @@ off here and nowhere else. Without Django installed, what needs it is not collec
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from biaojie.foundation.postgres.cluster import Cluster
 
 HAS_DJANGO = find_spec("django") is not None
-SOURCE = Path(__file__).parent.parent / "src" / "biaojie"
 NOT_WITHOUT_DJANGO = (
     "site",
     "registry",
     *(f"foundation/{room}" for room in ("records", "accounts", "audit", "workflow", "jobs", "ui")),
 )
 collect_ignore = [] if HAS_DJANGO else list(NOT_WITHOUT_DJANGO)
+
+sys.path.append(str(Path(__file__).parent / "plugins"))
+pytest_plugins = ["outside_programs"]
 
 SERVER_URL = pytest.StashKey[str]()
 CLUSTER: pytest.StashKey[Cluster] = pytest.StashKey()
@@ -125,17 +127,10 @@ def server_url(config: pytest.Config) -> str:
 
 
 def template_name() -> str:
-    """Named by every migration, the SQL they use, and the versions of the apps that bring their own."""
-    from importlib.metadata import version
+    """Named by everything that shapes the structure."""
+    from biaojie.site import schema
 
-    digest = hashlib.sha256()
-    for path in sorted(SOURCE.rglob("*.py")):
-        is_schema = "migrations" in path.parts or path.name in {"triggers.py", "append_only.py", "guard.py", "rules.py"}
-        if is_schema:
-            digest.update(path.relative_to(SOURCE).as_posix().encode() + b"\0" + path.read_bytes())
-    for distribution in ("django", "procrastinate"):
-        digest.update(version(distribution).encode())
-    return f"biaojie_template_{digest.hexdigest()[:16]}"
+    return f"biaojie_template_{schema.digest()}"
 
 
 @pytest.fixture(scope="session")

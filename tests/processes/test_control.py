@@ -46,7 +46,7 @@ def test_call_gets_the_answer(served: Path) -> None:
 
 
 def test_call_refused_raises_with_the_supervisors_words(served: Path) -> None:
-    with pytest.raises(NoSuchNode, match=r"^没有名为 x 的节点"):
+    with pytest.raises(NoSuchNode, match=r"^\[PROC-105\] 没有名为 x 的节点"):
         control.call(served, "stop", node="x")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ from biaojie.codes.systems import System
 from biaojie.foundation.records.channel import Reader
 from biaojie.foundation.records.journal import change_set
 from biaojie.handle.values import decode_values
+from biaojie.registry import bulk
 from biaojie.registry import operations_handles as handles
+from biaojie.registry.bulk_body import Body
 from biaojie.registry.handle_rows import PUBLICATION, prefix_record_key, put_handle, remove_handle
 from biaojie.registry.models import Handle, OwnSite, Prefix, RouteClaim
 from biaojie.registry.publication import (
@@ -33,7 +37,7 @@ from biaojie.resolution.entries import Entry, check_entry, handle_content, route
 
 NAMES = ("88.100.2/a", "88.100.2/B", "88.100.2/件")
 STEP = st.tuples(
-    st.sampled_from(["create", "probe", "replace", "delete", "record", "unrecord", "disable", "enable", "claim", "unclaim", "site"]),
+    st.sampled_from(["create", "probe", "replace", "delete", "bulk", "record", "unrecord", "disable", "enable", "claim", "unclaim", "site"]),
     st.sampled_from(NAMES),
     st.sampled_from([url("x"), url("y", 5, ttl=60), url("z", timestamp="2026-01-05T08:00:00Z"), url("s", permissions="1100")]),
 )
@@ -79,6 +83,10 @@ def do(verb: str, name: str, value: Any) -> None:
         handles.create_identifier(actor="wu", identifier=name, values=[value], probe=verb == "probe")
     elif verb == "replace":
         handles.replace_identifier(actor="wu", identifier=name, values=[value])
+    elif verb == "bulk":
+        order = bulk.Order(prefix="88.100.2", mode="upsert")
+        line = json.dumps({"handle": name, "values": [value]}).encode()
+        bulk.receive(actor="wu", load=bulk.open_load(actor="wu", order=order), order=order, body=Body(io.BytesIO(line).read))
     elif verb == "delete":
         handles.delete_identifier(actor="wu", identifier=name)
     else:

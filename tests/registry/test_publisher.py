@@ -289,6 +289,7 @@ def test_run_registered_identifier_is_published_by_notification(side: Side, runn
 def test_run_connections_killed_goes_on(side: Side, running: Publisher) -> None:
     make_prefix("88.100.2")
     create("A")
+    until(lambda: (side.folder / "manifest.json").exists())
     until(published(side, "A"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")

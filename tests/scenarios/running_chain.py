@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from biaojie.client import resolver
 from biaojie.foundation.postgres.cluster import Cluster
 
 # Generous, because test machines are shared: what a start really takes is printed, not asserted.
@@ -179,10 +180,21 @@ class Chain:
             check=False,
         )
 
-    def resolve(self, identifier: str, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit status and JSON of `biaojie resolve … --json`."""
-        done = self.command("resolve", identifier, "--json", *options)
-        return done.returncode, json.loads(done.stdout)
+    def resolve(
+        self, identifier: str, *, node: str = "recursive", protocol: str = "udp", trace: bool = False
+    ) -> tuple[int, dict[str, Any]]:
+        """What `biaojie resolve --json` ends with and prints, at a node of the chain, without starting the command."""
+        row = self.nodes[node]
+        server = row[f"handle_{protocol}"].removeprefix("http://")
+        found = resolver.resolve(
+            identifier, server=server, protocol=protocol, trace=trace, trace_url=row["handle_http"], timeout_ms=30_000
+        )
+        return found.exit_status, found.as_json()
+
+    def wait_found(self, identifier: str, *, node: str, protocol: str = "udp", seconds: float = 120.0) -> None:
+        """Wait until the owner answers: a recursive node asked earlier would remember that there was nothing."""
+        begun = wait_until(lambda: self.resolve(identifier, node=node, protocol=protocol)[0] == 0, seconds, pause_s=0.05)
+        assert begun is not None, f"{node} does not answer for {identifier}\n{self.logs()}"
 
     def status(self) -> dict[str, int | None]:
         """Process ids by `node/process`; None for what is down."""
@@ -239,11 +251,11 @@ class Api:
         assert all({"code", "pointer", "message"} <= row.keys() for row in body["errors"]), body
         return answer.status_code, [row["code"] for row in body["errors"]], body
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+    def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> httpx2.Response:
         """Any answer. Raises `httpx2.HTTPError` when none came."""
         if not self._token:
             self._token = self._sign_in()
-        answer = self._client.request(method, path, headers={"Authorization": f"Bearer {self._token}"}, **options)
+        answer = self._client.request(method, path, headers={**(headers or {}), "Authorization": f"Bearer {self._token}"}, **options)
         if answer.status_code == 401:
             self._token = ""
         return answer

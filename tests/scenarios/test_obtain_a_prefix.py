@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from running_chain import Api, Chain, texts, wait_until
+from running_chain import Api, Chain, texts
 from stdnum.cn import uscc
 
 PENDING, REJECTED, IN_REVIEW, ENABLED, HOSTED = 4, 3, 5, 1, 4
@@ -38,13 +38,13 @@ def test_hosted_prefix_goes_through_both_levels_and_is_served(chain: Chain) -> N
     if row["hosting"] != HOSTED:
         row = second.call("POST", f"/api/v1/prefixes/{name}/hosting", json={"event": "accept"})
     desk.register(f"{name}/served", "https://hosted.example/1")
-    found = wait_until(lambda: chain.resolve(f"{name}/served")[0] == 0, 60)
-    status, answer = chain.resolve(f"{name}/served", "--trace")
+    chain.wait_found(f"{name}/served", node="second")
+    status, answer = chain.resolve(f"{name}/served", trace=True)
 
     assert states == [PENDING, IN_REVIEW, ENABLED]
     assert (row["status"], row["hosting"]) == (ENABLED, HOSTED)
     assert early[0] >= 400
-    assert found is not None
+    assert [step["node"] for step in answer["trace"] if step["protocol"]][-1] == f"企业节点 {name}"
     assert (status, texts(answer["values"])) == (0, [(1, "URL", "https://hosted.example/1")])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import statistics
 import time
@@ -40,7 +41,7 @@ def product(chain: Chain, enterprise: Api) -> str:
     identifier = "88.100.1/scenario-产品-1"
     values = [url_value("https://p.example/产品"), {"index": 2000, "type": "productName", "data": {"format": "string", "value": "滚珠丝杠"}}]
     enterprise.call("POST", "/api/v1/identifiers", json={"identifier": identifier, "values": values})
-    assert wait_until(lambda: chain.resolve(identifier, "--server", chain.nodes["enterprise"]["handle_udp"])[0] == FOUND, 60)
+    chain.wait_found(identifier, node="enterprise")
     return identifier
 
 
@@ -65,19 +66,18 @@ def value_at(client: BlockingClient, chain: Chain, node: str, identifier: str) -
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_resolve_through_the_recursive_node_finds_the_values(chain: Chain, product: str, protocol: str) -> None:
-    status, answer = chain.resolve(product, "--protocol", protocol)
+def test_resolve_command_finds_the_values_through_the_recursive_node(chain: Chain, product: str, protocol: str) -> None:
+    done = chain.command("resolve", product, "--protocol", protocol, "--json")
 
-    assert (status, answer["responseCode"]) == (FOUND, ResponseCode.SUCCESS)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["responseCode"]) == (FOUND, ResponseCode.SUCCESS)
     assert texts(answer["values"]) == PRODUCT
     assert answer["server"].startswith(f"{protocol}://")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_resolve_at_the_owner_finds_the_same_values(chain: Chain, product: str, protocol: str) -> None:
-    server = chain.nodes["enterprise"][f"handle_{protocol}"].removeprefix("http://")
-
-    status, answer = chain.resolve(product, "--protocol", protocol, "--server", server)
+    status, answer = chain.resolve(product, node="enterprise", protocol=protocol)
 
     assert (status, texts(answer["values"])) == (FOUND, PRODUCT)
 
@@ -88,7 +88,7 @@ def test_trace_of_a_recursive_node_that_knows_nothing_shows_all_three_levels(cha
     health = f"{chain.nodes['recursive']['handle_http']}/healthz"
     assert wait_until(lambda: _answers(health), 60)
 
-    status, answer = chain.resolve(product, "--trace")
+    status, answer = chain.resolve(product, trace=True)
     shown = chain.command("resolve", product, "--trace").stdout
 
     asked = [step for step in answer["trace"] if step["protocol"]]
@@ -146,6 +146,7 @@ def test_update_and_delete_show_at_the_owner_and_after_the_ttl_at_the_recursive_
 ) -> None:
     identifier, one = "88.100.1/changing", "/api/v1/identifiers/one"
     first = enterprise.register(identifier, "https://p.example/old", ttl=1)
+    chain.wait_found(identifier, node="enterprise")
     assert wait_until(lambda: value_at(client, chain, "recursive", identifier) == "https://p.example/old", 60) is not None
 
     body = {"values": [url_value("https://p.example/new", ttl=1)], "version": first["version"]}
@@ -191,30 +192,36 @@ def test_identifier_registered_again_after_its_deletion_resolves_to_the_new_valu
     ],
 )
 def test_resolve_of_what_does_not_exist_says_so(chain: Chain, identifier: str, why: str) -> None:
-    done = chain.command("resolve", identifier)
     status, answer = chain.resolve(identifier)
 
-    assert (done.returncode, status) == (NOT_FOUND, NOT_FOUND)
-    assert answer["responseCode"] == ResponseCode.HANDLE_NOT_FOUND and "values" not in answer
-    assert why in done.stdout
+    assert (status, answer["responseCode"], answer["values"]) == (NOT_FOUND, ResponseCode.HANDLE_NOT_FOUND, [])
+    assert why in answer.get("message", "")
 
 
-def test_resolve_of_an_index_that_is_not_there_says_so(chain: Chain, product: str) -> None:
-    status, answer = chain.resolve(product, "--index", "77")
+def test_resolve_command_of_what_does_not_exist_ends_with_one_and_says_why(chain: Chain) -> None:
+    done = chain.command("resolve", "88.100.77/anything")
 
-    assert (status, answer["responseCode"]) == (NOT_FOUND, ResponseCode.VALUES_NOT_FOUND)
+    assert done.returncode == NOT_FOUND
+    assert "100" in done.stdout and "88.100.77" in done.stdout and "Traceback" not in done.stderr
 
 
-def test_resolve_by_index_and_by_type_gives_these_values_only(chain: Chain, product: str) -> None:
-    by_index = chain.resolve(product, "--index", "2000")
-    by_type = chain.resolve(product, "--type", "URL")
+def test_resolve_command_of_an_index_that_is_not_there_says_so(chain: Chain, product: str) -> None:
+    done = chain.command("resolve", product, "--index", "77", "--json")
 
-    assert (by_index[0], texts(by_index[1]["values"])) == (FOUND, PRODUCT[1:])
-    assert (by_type[0], texts(by_type[1]["values"])) == (FOUND, PRODUCT[:1])
+    assert (done.returncode, json.loads(done.stdout)["responseCode"]) == (NOT_FOUND, ResponseCode.VALUES_NOT_FOUND)
+
+
+@pytest.mark.parametrize(("option", "value", "wanted"), [("--index", "2000", PRODUCT[1:]), ("--type", "URL", PRODUCT[:1])])
+def test_resolve_command_with_a_filter_gives_these_values_only(
+    chain: Chain, product: str, option: str, value: str, wanted: list[tuple[int, str, str]]
+) -> None:
+    done = chain.command("resolve", product, option, value, "--json")
+
+    assert (done.returncode, texts(json.loads(done.stdout)["values"])) == (FOUND, wanted)
 
 
 def test_resolve_at_a_node_that_does_not_serve_the_prefix_is_told_so(chain: Chain, product: str) -> None:
-    status, answer = chain.resolve(product, "--server", chain.nodes["second"]["handle_udp"])
+    status, answer = chain.resolve(product, node="second")
 
     assert (status, answer["responseCode"]) == (NO_ANSWER, ResponseCode.SERVER_NOT_RESPONSIBLE)
 
@@ -292,7 +299,7 @@ OTHERS = [
     pytest.param("OID", "1.2.156.3001.777", "1.2.156.3001.777.1.5", id="OID"),
     pytest.param("DID:BID", "qh01", "did:bid:qh01:efKkhNdUcArDQPgD5J4fFVwqJFPtZ", id="DID"),
     pytest.param("Ecode", "10077", "E=10077690123456789", id="Ecode"),
-    pytest.param("GS1", "6977123", "https://id.example/01/06977123000010/21/SN-9", id="GS1"),
+    pytest.param("GS1", "6977123", "https://id.example/01/06977123000016/21/SN-9", id="GS1"),
 ]
 
 
@@ -300,18 +307,18 @@ OTHERS = [
 def test_identifier_of_another_system_is_routed_from_the_top_to_the_enterprise(
     chain: Chain, enterprise: Api, system: str, coverage: str, identifier: str
 ) -> None:
-    before = chain.resolve(identifier)
     claim = enterprise.call("POST", "/api/v1/routes", json={"system": system, "coverage": coverage})
     enterprise.call("POST", "/api/v1/identifiers", json={"identifier": identifier, "values": [url_value("https://o.example/" + system)]})
+    chain.wait_found(identifier, node="enterprise", protocol="http")
+    assert wait_until(lambda: all(route(chain, node, identifier)["next"] for node in LEVELS), 120) is not None
 
-    # The recursive node may remember for `negative_ttl_s` that there was no way.
-    found = wait_until(lambda: chain.resolve(identifier)[0] == FOUND, 120, pause_s=0.5)
-    status, answer = chain.resolve(identifier, "--trace")
+    status, answer = chain.resolve(identifier, trace=True)
 
-    assert before[0] == NOT_FOUND
     assert claim["final"] is True and claim["owner"] == "88.100.1"
-    assert found is not None, answer
+    assert [route(chain, node, identifier)["final"] for node in LEVELS] == [False, False, True]
     assert (status, texts(answer["values"])) == (FOUND, [(1, "URL", "https://o.example/" + system)])
+    asked = [step for step in answer["trace"] if step["protocol"]]
+    assert len(asked) == len(LEVELS) + 1 and all(step["protocol"] == "http" for step in asked), asked
 
 
 def test_route_that_meets_anothers_is_refused_naming_the_holder(chain: Chain, enterprise: Api) -> None:
@@ -335,20 +342,23 @@ def test_vaa_is_resolved_by_its_handle(chain: Chain) -> None:
     assert texts(answer["values"]) == texts(chain.resolve(handle)[1]["values"])
 
 
-def test_route_question_at_every_level_leads_one_step_on(chain: Chain) -> None:
+def test_route_question_leads_one_step_on(chain: Chain) -> None:
     example = next(example for example in chain.nodes["recursive"]["examples"] if example.startswith("1.2.156"))
 
-    answers = {
-        node: httpx2.get(
-            f"{chain.nodes[node]['handle_http']}/api/v1/routes", params={"identifier": example}, timeout=30.0, trust_env=False
-        ).json()
-        for node in ("top", "second")
-    }
+    at_top, at_second = route(chain, "top", example), route(chain, "second", example)
 
-    second_http = split_address(chain.nodes["second"]["handle_http"].removeprefix("http://"))[1]
-    assert (answers["top"]["system"], answers["top"]["final"]) == ("OID", False)
-    assert [hop["port"] for hop in answers["top"]["next"]] == [second_http]
-    assert answers["second"]["final"] is True
+    assert (at_top["system"], at_top["final"], at_second["final"]) == ("OID", False, True)
+    assert [hop["port"] for hop in at_top["next"]] == [endpoint(chain, "second", "http").port]
+
+
+LEVELS = ("top", "second", "enterprise")
+
+
+def route(chain: Chain, node: str, identifier: str) -> dict[str, Any]:
+    """Where a node says an identifier of another system is to be asked for."""
+    url = f"{chain.nodes[node]['handle_http']}/api/v1/routes"
+    answer: dict[str, Any] = httpx2.get(url, params={"identifier": identifier}, timeout=30.0, trust_env=False).json()
+    return answer
 
 
 def _answers(url: str) -> bool:

@@ -145,18 +145,20 @@ def _chunks(load: BulkLoad, order: Order, body: Body) -> Iterator[Chunk]:
 
 
 def _counted(chunks: Iterable[Chunk], order: Order) -> Iterator[Chunk]:
-    """The chunks, the last of them only once the announced number of rows has proved right."""
+    """The chunks; where a number of rows was announced, the last of them only once it has proved right."""
+    if order.row_count is None:
+        yield from chunks
+        return
     held: Chunk | None = None
     for chunk in chunks:
         if held is not None:
             yield held
         held = chunk
-    if order.row_count is not None:
-        received = held.last - order.from_row + 1 if held is not None else 0
-        # A repetition of rows all done already gives no chunk to count by.
-        if held is not None and received != order.row_count:
-            raise BulkLengthMissing(pointer="header/X-Row-Count", expected=f"{order.row_count} 行", received=f"{received} 行")
+    # A repetition of rows all done already gives no chunk to count by.
     if held is not None:
+        received = held.last - order.from_row + 1
+        if received != order.row_count:
+            raise BulkLengthMissing(pointer="header/X-Row-Count", expected=f"{order.row_count} 行", received=f"{received} 行")
         yield held
 
 
