@@ -16,6 +16,8 @@ import django
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+# The application objects of a running web process; they insist on its settings.
+NOT_IMPORTED = frozenset({"biaojie.site.wsgi", "biaojie.processes.web_app"})
 NOTE = "<!-- Written by `make generate`; edit the declarations, not this file. -->\n\n"
 
 
@@ -101,9 +103,22 @@ def wire_page() -> str:
 
 def workflows_page() -> str:
     """Every declared life cycle: its states, who moves next, its transitions and its chart."""
-    from biaojie.foundation.workflow import registry_of_workflows
+    from biaojie.base.roles import PERSON_ROLES
+    from biaojie.foundation.workflow.diagram import mermaid
+    from biaojie.registry import workflows
 
-    return registry_of_workflows.render()
+    lines = ["# 业务流程\n"]
+    for workflow in (workflows.PREFIX, workflows.HOSTING, workflows.ROUTING):
+        lines += [f"## {workflow.title}\n", "```mermaid", mermaid(workflow).rstrip(), "```\n"]
+        lines += ["| 状态 | 名称 | 待谁办理 |", "|---|---|---|"]
+        lines += [f"| `{state.code}` | {state.title} | {state.mover or '—'} |" for state in workflow.states]
+        lines += ["", "| 事件 | 名称 | 从 | 到 | 由谁 | 期限 | 依据 |", "|---|---|---|---|---|---|---|"]
+        for row in workflow.transitions:
+            who = "、".join(sorted(PERSON_ROLES[role].title for role in row.roles)) or "系统"
+            source, target = workflow.state(row.source).title, workflow.state(row.target).title
+            lines.append(f"| `{row.event}` | {row.title} | {source} | {target} | {who} | {row.deadline or ''} | {row.clause} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -116,7 +131,7 @@ def _modules() -> Iterator[object]:
     import biaojie
 
     for found in pkgutil.walk_packages(biaojie.__path__, "biaojie."):
-        if ".migrations" not in found.name and ".site.wsgi" not in found.name:
+        if ".migrations" not in found.name and found.name not in NOT_IMPORTED:
             yield importlib.import_module(found.name)
 
 

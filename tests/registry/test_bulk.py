@@ -16,7 +16,7 @@ from biaojie.foundation.records.models import Change, ChangeSet
 from biaojie.registry import bulk, bulk_rows
 from biaojie.registry import operations_handles as handles
 from biaojie.registry.bulk_body import BLOCK_OCTETS, Body
-from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkMismatch, BulkRefused, Conflict, PrefixNotServed
+from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkLengthRequired, BulkMismatch, BulkRefused, Conflict, PrefixNotServed
 from biaojie.registry.models import BulkError, BulkLoad, Handle
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,15 +220,60 @@ def test_load_cut_off_anywhere_resumes_exactly(rest_only: bool) -> None:
     assert Change.objects.filter(kind="handle").count() == 10
 
 
-def test_load_ended_answers_a_repetition_without_reading() -> None:
-    first = load(rows("a"))
+@pytest.mark.usefixtures("small_chunks")
+def test_load_ended_repeated_changes_nothing() -> None:
+    first = load(rows("a", "b", "c", "d"))
+    journal = Change.objects.count()
 
-    def read(size: int) -> bytes:
-        raise AssertionError("read")
+    again = load(rows("a", "b", "c", "d"), load=first.id)
 
-    again = load(b"", body=Body(read, length=10), load=first.id)
+    assert (again.state, again.rows_done, again.accepted, again.finished_at) == ("done", 4, 4, first.finished_at)
+    assert Change.objects.count() == journal
 
-    assert (again.state, again.accepted) == ("done", 1)
+
+def test_load_ended_goes_on_with_rows_that_follow() -> None:
+    first = load(rows("a", "b"))
+
+    again = load(rows("a", "b", "c"), load=first.id)
+
+    assert (again.state, again.rows_done, again.accepted) == ("done", 3, 3)
+    assert list(live()) == ["a", "b", "c"]
+
+
+def test_atomic_load_ended_repeated_changes_nothing() -> None:
+    first = load(rows("a", "b"), atomic=True)
+
+    again = load(rows("a", "b"), atomic=True, load=first.id)
+
+    assert (again.state, again.accepted, live()) == ("done", 2, {"a": ("a", 1), "b": ("b", 1)})
+
+
+def of_unknown_length(data: bytes) -> Body:
+    """What a chunked body looks like, torn or not."""
+    return Body(io.BytesIO(data).read)
+
+
+@pytest.mark.parametrize(("form", "data"), [("ndjson", rows("a", "b")[:-5]), ("csv", b"handle,1:URL\n88.100.2/a,x\n88.100.2/b,htt")])
+def test_load_of_unknown_length_with_a_torn_last_line_stays_open(form: str, data: bytes) -> None:
+    identity = uuid.uuid4()
+
+    with pytest.raises(BulkLengthMissing):
+        load(b"", body=of_unknown_length(data), load=identity, format=form)
+
+    assert (BulkLoad.objects.get(id=identity).state, live()) == ("open", {})
+
+
+def test_load_of_unknown_length_whose_last_row_is_whole_needs_no_line_end() -> None:
+    held = load(b"", body=of_unknown_length(rows("a", "b").rstrip()))
+
+    assert (held.state, held.accepted) == ("done", 2)
+
+
+def test_atomic_load_of_unknown_length_refused_unless_its_rows_are_counted() -> None:
+    with pytest.raises(BulkLengthRequired):
+        load(b"", body=of_unknown_length(rows("a")), atomic=True)
+
+    assert load(b"", body=of_unknown_length(rows("a")), atomic=True, row_count=1).accepted == 1
 
 
 def test_load_from_a_row_beyond_the_next_refused_naming_it() -> None:

@@ -21,4 +21,5 @@ ANSWERS: Mapping[str, Answer] = {
     "REG-166": Answer(http=409),
     "REG-167": Answer(http=409),
     "REG-168": Answer(http=429),
+    "REG-171": Answer(http=411),
 }

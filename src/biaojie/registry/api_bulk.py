@@ -87,7 +87,7 @@ _BODY = {
 
 @router.post(
     "/identifiers/bulk",
-    response=answers(LoadRow, 404, 429),
+    response=answers(LoadRow, 404, 411, 429),
     summary="批量注册",
     operation_id="identifier_bulk",
     openapi_extra=_BODY,

@@ -3,7 +3,7 @@
 Not atomic: each chunk (at most 5,000 rows) is one transaction of rows, journal, errors and `rows_done`, so that a load cut
 off anywhere goes on exactly where it stands: the client asks for `rows_done` and sends the body again with the load's id,
 whole or from the next row on (`from_row`). Atomic: rows are staged, and one transaction writes them all when none was
-refused; cut off, it begins again at row 1. A load that has ended answers a repetition with its result and reads nothing.
+refused; cut off, it begins again at row 1. Repeating a load that has ended changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from biaojie.foundation.audit.log import record
 from biaojie.registry.bulk_body import Body, ahead
 from biaojie.registry.bulk_rows import Chunk, Fault, RowReader, csv_chunks, ndjson_chunks
 from biaojie.registry.bulk_store import CREATE, DELETE, MODES, UPSERT, Staging, Target, refused, repeated_earlier, write
-from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkMismatch, BulkRefused, Conflict, NotFound
+from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkLengthRequired, BulkMismatch, BulkRefused, Conflict, NotFound
 from biaojie.registry.models import BulkError, BulkLoad
 from biaojie.registry.operations_handles import served_prefix
 
@@ -73,7 +73,7 @@ def open_load(*, actor: object, order: Order, user: User | None = None) -> BulkL
     held = (load.prefix_id, load.format, load.mode, load.atomic)
     if held != (prefix.pk, order.format, order.mode, order.atomic):
         raise BulkMismatch(pointer="query/load", load=str(load.id))
-    if load.state == BulkLoad.State.OPEN and order.from_row > load.rows_done + 1:
+    if order.from_row > load.rows_done + 1:
         raise BulkGap(pointer="query/from_row", done=load.rows_done, next=load.rows_done + 1)
     return load
 
@@ -81,13 +81,18 @@ def open_load(*, actor: object, order: Order, user: User | None = None) -> BulkL
 def receive(*, actor: object, load: BulkLoad, order: Order, body: Body, user: User | None = None) -> BulkLoad:
     """Take in a body for an open load and end it. Raises `BulkLengthMissing`, `BulkDigestWrong`, `BulkRefused`, `Conflict`.
 
-    After a refusal the load stays open at `rows_done`; what is done stays done.
+    After a refusal the load stays open at `rows_done`; what is done stays done. An ended load that is not atomic passes
+    over the rows it has and goes on with any that follow: a torn chunked body may have looked whole.
     """
-    if load.state != BulkLoad.State.OPEN:
-        return load
+    end_is_sure = body.end_is_sure or order.row_count is not None
+    if load.atomic:
+        if load.state != BulkLoad.State.OPEN:
+            return load
+        if not end_is_sure:
+            raise BulkLengthRequired(pointer="header")
     target = Target(prefix=load.prefix, mode=load.mode, actor=f"{load.actor} (bulk {load.id})")
     take = _take_atomic if load.atomic else _take_by_chunks
-    with ahead(_chunks(load, order, body)) as chunks:
+    with ahead(_chunks(load, order, body, end_is_sure)) as chunks:
         take(load, target, _counted(chunks, order), lambda: _end(load, actor))
     return load
 
@@ -135,13 +140,15 @@ def as_load(load: BulkLoad) -> dict[str, Any]:
     }
 
 
-def _chunks(load: BulkLoad, order: Order, body: Body) -> Iterator[Chunk]:
+def _chunks(load: BulkLoad, order: Order, body: Body, end_is_sure: bool) -> Iterator[Chunk]:
     values_wanted = load.mode != DELETE
     reader = RowReader(load.prefix.name, values_wanted=values_wanted)
     done = 0 if load.atomic else load.rows_done
     if load.format == CSV:
-        return csv_chunks(body.blocks(), reader, first=order.from_row, done=done, values_wanted=values_wanted)
-    return ndjson_chunks(body.blocks(), reader, first=order.from_row, done=done)
+        return csv_chunks(
+            body.blocks(), reader, first=order.from_row, done=done, values_wanted=values_wanted, end_is_sure=end_is_sure
+        )
+    return ndjson_chunks(body.blocks(), reader, first=order.from_row, done=done, end_is_sure=end_is_sure)
 
 
 def _counted(chunks: Iterable[Chunk], order: Order) -> Iterator[Chunk]:
@@ -173,10 +180,12 @@ def _take_by_chunks(load: BulkLoad, target: Target, chunks: Iterable[Chunk], end
                 load.rows_done = chunk.last
                 load.accepted += written
                 load.rejected += len(faults)
-                load.save(update_fields=["rows_done", "accepted", "rejected"])
-        with transaction.atomic():
-            _lock(load)
-            end()
+                load.state, load.finished_at = BulkLoad.State.OPEN, None
+                load.save(update_fields=["rows_done", "accepted", "rejected", "state", "finished_at"])
+        if load.state == BulkLoad.State.OPEN:
+            with transaction.atomic():
+                _lock(load)
+                end()
 
 
 def _write_chunk(load: BulkLoad, target: Target, staging: Staging, chunk: Chunk) -> tuple[int, list[Fault]]:
@@ -242,7 +251,7 @@ def _write_slices(target: Target, staging: Staging) -> tuple[int, list[Fault]]:
 def _lock(load: BulkLoad) -> None:
     """Raises `Conflict` when another request has moved the same load on."""
     held = BulkLoad.objects.select_for_update().only("rows_done", "state").get(pk=load.pk)
-    if held.rows_done != load.rows_done or held.state != BulkLoad.State.OPEN:
+    if (held.rows_done, held.state) != (load.rows_done, load.state):
         raise Conflict(pointer="load", what="批量任务", name=str(load.pk), version=held.rows_done)
 
 

@@ -35,6 +35,11 @@ class Body:
         self._hash = hashlib.sha256()
         self.octets = 0
 
+    @property
+    def end_is_sure(self) -> bool:
+        """Whether a torn body shows: the web server ends one that is cut off in chunked transfer as if it were whole."""
+        return self._length is not None or bool(self._expected)
+
     def blocks(self) -> Iterator[bytes]:
         """The body's octets; raises `BulkLengthMissing` or `BulkDigestWrong` at its end, before the last block is given.
 

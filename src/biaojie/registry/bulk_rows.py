@@ -11,7 +11,7 @@ differential test holds both to the same answer. Memory: one chunk, bounded in r
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from biaojie.base.errors import BiaojieError
 from biaojie.codes.errors import CodeError
 from biaojie.codes.systems import System
 from biaojie.handle.values import ascii_upper
-from biaojie.registry.errors import BulkRefused, BulkRepeated, BulkRowForm, HandleRefused
+from biaojie.registry.errors import BulkLengthMissing, BulkRefused, BulkRepeated, BulkRowForm, HandleRefused
 from biaojie.registry.handle_rules import (
     HANDLE_LONGEST,
     RESERVED_TYPES,
@@ -258,10 +258,16 @@ def read_columns(titles: list[str], *, values_wanted: bool = True) -> Columns:
     )
 
 
-def ndjson_chunks(blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int) -> Iterator[Chunk]:
-    """Chunks of an NDJSON body whose first line is row `first`; rows up to `done` are passed over."""
+def ndjson_chunks(
+    blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int, end_is_sure: bool = True
+) -> Iterator[Chunk]:
+    """Chunks of an NDJSON body whose first line is row `first`; rows up to `done` are passed over.
+
+    Unless its end is sure (length, digest or row count was announced), a last line without line end that is no JSON is
+    taken for the torn end of an upload: `BulkLengthMissing`.
+    """
     chunk, row, given = Chunk(last=max(first - 1, done)), first - 1, done
-    for lines in _lines(blocks):
+    for lines in _lines(blocks, None if end_is_sure else _is_json):
         for line in lines:
             row += 1
             if row <= done:
@@ -280,10 +286,13 @@ def ndjson_chunks(blocks: Iterable[bytes], reader: RowReader, *, first: int, don
 
 
 def csv_chunks(
-    blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int, values_wanted: bool = True
+    blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int, values_wanted: bool = True, end_is_sure: bool = True
 ) -> Iterator[Chunk]:
-    """Chunks of a CSV body; the header comes first in every body. Raises `BulkRefused` for a header that will not do."""
-    records = csv.reader(_text_lines(blocks), strict=True)
+    """Chunks of a CSV body; the header comes first in every body. Raises `BulkRefused` for a header that will not do.
+
+    Unless its end is sure, the last line has to have a line end: `BulkLengthMissing`.
+    """
+    records = csv.reader(_text_lines(blocks, end_is_sure), strict=True)
     try:
         header = next(records, None)
     except csv.Error as error:
@@ -318,8 +327,11 @@ def csv_chunks(
         yield chunk
 
 
-def _lines(blocks: Iterable[bytes]) -> Iterator[list[bytes | None]]:
-    """Lines without their ends, in lists as they arrive; None for a line beyond the limit. A BOM at the start is dropped."""
+def _lines(blocks: Iterable[bytes], is_whole: Callable[[bytes], bool] | None = None) -> Iterator[list[bytes | None]]:
+    """Lines without their ends, in lists as they arrive; None for a line beyond the limit. A BOM at the start is dropped.
+
+    With `is_whole`, a last line without line end has to pass it; otherwise `BulkLengthMissing`.
+    """
     rest, too_long, is_first = b"", False, True
     for block in blocks:
         if is_first and rest + block:
@@ -336,15 +348,26 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[list[bytes | None]]:
             rest, too_long = b"", True
         if parts:
             yield parts
+    if is_whole is not None and (too_long or (rest.strip() and not is_whole(rest))):
+        raise BulkLengthMissing(pointer="body", expected="以换行结束的正文", received="中断的末行")
     if too_long:
         yield [None]
     elif rest:
         yield [rest]
 
 
-def _text_lines(blocks: Iterable[bytes]) -> Iterator[str]:
+def _is_json(line: bytes) -> bool:
+    """Whether a line is JSON; no true beginning of an object is."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _text_lines(blocks: Iterable[bytes], end_is_sure: bool) -> Iterator[str]:
     """Lines with their ends as text; octets that are not UTF-8 become surrogates, which the rules refuse."""
-    for lines in _lines(blocks):
+    for lines in _lines(blocks, None if end_is_sure else lambda line: False):
         for line in lines:
             # In place of an over-long line comes a character that no identifier may hold.
             yield "\x00\n" if line is None else line.decode("utf-8", "surrogateescape") + "\n"

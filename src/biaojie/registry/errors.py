@@ -297,3 +297,9 @@ class BulkAtomicFailed(BulkRefused):
     """有 {count} 行不正确，未写入任何一行"""
 
     code = "REG-169"
+
+
+class BulkLengthRequired(BulkRefused):
+    """chunked 传输的 atomic 任务须给出 X-Row-Count 或 Content-Digest，否则无法发现中断的正文"""
+
+    code = "REG-171"

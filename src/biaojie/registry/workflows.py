@@ -36,8 +36,8 @@ PREFIX: Final = Workflow(
     ),
     initial=(4, 1),
     transitions=(
-        Transition(event="accept", title="审核通过", source=4, target=1, roles=_REVIEWER, clause="第6条"),
-        Transition(event="reject", title="驳回", source=4, target=3, roles=_REVIEWER, clause="第6条"),
+        Transition(event="accept", title="审核通过", source=4, target=1, roles=_REVIEWER, clause="第3条"),
+        Transition(event="reject", title="驳回", source=4, target=3, roles=_REVIEWER, clause="第3条"),
         Transition(event="forward", title="提交国家顶级节点", source=4, target=5, roles=_REVIEWER, clause="SNMS 前缀审核"),
         Transition(event="reviewing", title="上级审核中", source=4, target=5),
         Transition(event="confirm", title="上级审核通过", source=4, target=1),
