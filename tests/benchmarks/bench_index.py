@@ -45,6 +45,8 @@ ROUNDS = max(5, int(os.environ.get("BENCH_ROUNDS", "7")))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1.2"))
 LOOK_UPS = 100_000
 COLD_LOOK_UPS = 2_000
+STRIDE = 7_654_321
+"""Prime to every power of ten."""
 BAR = 0.4
 
 
@@ -99,12 +101,14 @@ def _section(
         *([["UDP requests/s, one core, each reply made from the index, counters on", *rates(served)]] if served else []),
         ["random look-ups/s, nothing in the page cache", *rates(looked["cold"])],
         built("snapshot written, entries/s, making up the sample included", "publish"),
-        built("index built from the snapshot, entries/s", "follow"),
+        built("index built from the snapshot in key order, entries/s", "follow"),
+        built("index built from a snapshot in no order, entries/s", "mixed"),
         peak("snapshot, MB", "publish", "octets"),
         peak("index, MB", "follow", "octets"),
         peak("peak memory of writing the snapshot, MB", "publish", "anonymous"),
         peak("peak memory of building the index, MB", "follow", "anonymous"),
-        peak("the same with the pages of mapped files, MB", "follow", "resident"),
+        peak("the same, snapshot in no order, MB", "mixed", "anonymous"),
+        peak("the same with the pages of mapped files, MB", "mixed", "resident"),
     ]
     bars = [("random look-ups against the index of 100,000, warm", ratios["get_raw"], f"≥ {BAR}", ratios["get_raw"] >= BAR)]
     return Section(
@@ -116,7 +120,7 @@ def _section(
         remarks=[
             f"Snapshot written in {large['publish']['seconds']:.1f} s, of which {large['publish']['sample_s']:.1f} s go into "
             f"making it up; followed and built in {large['follow']['seconds']:.1f} s, of which {large['follow']['cpu_s']:.1f} s "
-            "are processor time. The snapshot is in key order, as a registry writes it.",
+            f"are processor time; in no order {large['mixed']['seconds']:.1f} s and {large['mixed']['cpu_s']:.1f} s.",
             f"{large['follow']['octets'] / size:.0f} octets of index for an identifier whose reply has {REPLY_OCTETS}.",
             f"{LOOK_UPS:,} look-ups of random identifiers a round, median of {ROUNDS} interleaved rounds, one thread on one core "
             "by its processor time; warm = every record has been read once by the process; nothing in the page cache = "
@@ -127,7 +131,8 @@ def _section(
 
 
 def _build(folder: Path, count: int) -> dict[str, Any]:
-    return {phase: _child([phase, str(folder), str(count)]) for phase in ("publish", "follow")}
+    # The last one stays, to be looked up in.
+    return {phase: _child([phase, str(folder), str(count)]) for phase in ("mixed", "publish", "follow")}
 
 
 def _look_up(small: Path, large: Path, count: int) -> dict[str, list[list[float]]]:
@@ -165,8 +170,8 @@ def _serve(small: Path, large: Path, count: int) -> list[list[float]]:
 # What follows runs in the children.
 
 
-def _entries(count: int) -> Iterator[Entry]:
-    """The sample's entries, made faster, and with padding that compresses as little as real records do."""
+def _entries(count: int, stride: int = 1) -> Iterator[Entry]:
+    """The sample's entries, made faster, with padding of random digits; a `stride` prime to `count` mixes their order."""
     head = entries(1)
     yield next(head)
     yield next(head)
@@ -175,7 +180,7 @@ def _entries(count: int) -> Iterator[Entry]:
     padding_at = model.rindex(b"x" * padding)
     front, back = model[:padding_at], model[padding_at + padding :]
     assert front.count(number) == 2
-    for digits in (b"%07d" % number for number in range(count)):
+    for digits in (b"%07d" % (number * stride % count) for number in range(count)):
         text = blake2b(digits).hexdigest().encode()[:padding].ljust(padding, b"x")
         key = b"\x01" + PREFIX.upper().encode() + digits
         yield handle_entry(key, 1, owner=OWNER, values=front.replace(number, digits) + text + back)
@@ -192,6 +197,14 @@ def _publish(folder: Path, count: int) -> dict[str, float]:
         PublicationWriter(folder / "publication", node="bench").start(_entries(count), 1)
         seconds = time.perf_counter() - began_s
     return {"seconds": seconds, "sample_s": sample_s, "octets": _octets(folder / "publication"), **peaks}
+
+
+def _mixed(folder: Path, count: int) -> dict[str, float]:
+    apart = folder / "mixed"
+    PublicationWriter(apart / "publication", node="bench").start(_entries(count, STRIDE), 1)
+    result = _follow(apart, count)
+    shutil.rmtree(apart)
+    return result
 
 
 def _follow(folder: Path, count: int) -> dict[str, float]:
@@ -329,15 +342,14 @@ def _peaks() -> Iterator[dict[str, float]]:
 
 def _main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("action", choices=("publish", "follow", "look-up"))
+    parser.add_argument("action", choices=("publish", "mixed", "follow", "look-up"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("rest", nargs="+")
     options = parser.parse_args()
     if options.action == "look-up":
         result: object = _compare(options.folder, Path(options.rest[0]), int(options.rest[1]))
     else:
-        action = _publish if options.action == "publish" else _follow
-        result = action(options.folder, int(options.rest[0]))
+        result = {"publish": _publish, "mixed": _mixed, "follow": _follow}[options.action](options.folder, int(options.rest[0]))
     print(json.dumps(result))
 
 

@@ -23,12 +23,13 @@ _READING = """\
 `make bench` measures and writes this page; `make bench ARGS="index chain"` replaces only what it names, and
 `make bench ARGS="index --large"` adds the index of ten million identifiers (15 GB of free disk).
 
-**How to read it.** Trust ratios before absolutes. Both sides of a ratio are measured in one run, turn by turn, and the ratio is
-the median over the rounds of one side's round by the other's round next to it: a bad minute hurts both. Absolute rates
-belong to the machine and the minute. Each block says how quiet the machine was: one busy loop per core, before and after,
-adds up the gaps in which it did not run; above 5 % the absolutes of that block are low estimates and its high percentiles
-partly somebody else's. With many requests outstanding, p50 and p99 show queueing; latency proper is measured with
-one outstanding. *Information* marks figures without a bar.
+**How to read it.** Trust ratios before absolutes. The two sides of a rate are measured in one run, turn by turn, and the ratio
+is the median, over the rounds, of one side's round by the other's next to it: a bad minute hurts both. (What is built once,
+such as an index, is measured once for each side, one after the other.) Absolute rates belong to the machine and the minute.
+Each block says how quiet the machine was: one busy loop per core, before and after, adds up the gaps in which it did not
+run; above 5 % the absolutes of that block are low estimates and its high percentiles partly somebody else's. With many
+requests outstanding, p50 and p99 show queueing; latency proper is measured with one outstanding. A line beginning with
+"met" or "missed" is a bar; all other figures are information.
 """
 
 

@@ -355,3 +355,54 @@ def test_unsigned_reply_is_not_verified() -> None:
                 await client.ask(endpoint, ResolutionRequest(NAME), public_key=public)
 
     asyncio.run(run())
+
+
+def test_tcp_connection_nobody_uses_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biaojie.client.aio.IDLE_S", 0.05)
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(await read_message(reader)))
+        await reader.read()
+        ended.set()
+
+    async def run() -> None:
+        async with tcp_server(serve) as (endpoint, _), Client() as client:
+            await client.ask(endpoint, ResolutionRequest(NAME))
+            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.sleep(0)
+
+            assert client._connections == {}
+
+    asyncio.run(run())
+
+
+def test_close_gives_up_a_connection_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        client = Client()
+        never = asyncio.Event()
+        monkeypatch.setattr(client, "_connect", lambda endpoint: never.wait())
+        asking = asyncio.create_task(client.ask(Endpoint("tcp", HOST, 9), ResolutionRequest(NAME)))
+        await asyncio.sleep(0.01)
+        await client.close()
+
+        with pytest.raises(ConnectionFailed):
+            await asking
+
+    asyncio.run(run())
+
+
+def test_http_node_leaves_no_cookies() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"responseCode":100}'
+        writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+    async def run() -> None:
+        async with tcp_server(serve) as (endpoint, _), Client() as client:
+            await client.content(Endpoint("http", HOST, endpoint.port), NAME)
+
+            assert list(client._http_client().cookies.jar) == []
+
+    asyncio.run(run())

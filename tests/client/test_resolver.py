@@ -13,8 +13,10 @@ from rich.console import Console
 
 from biaojie.client import terminal
 from biaojie.client.errors import BadReply, ClientError, ConnectionFailed, NoNode, UnsupportedProtocol
-from biaojie.client.resolver import exit_status_of, resolve
+from biaojie.client.resolver import Resolution, exit_status_of, resolve
 from biaojie.codes.errors import CodeError
+from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.questions import Step
 
 URL = value(1, "URL", "https://example.cn/318")
 ESCAPE = value(2, "DESC", "[red]青禾[/red]")
@@ -95,3 +97,20 @@ def test_terminal_shows_values_as_text_not_markup(node: RealNode) -> None:
 
     assert "[red]青禾[/red]" in out.getvalue()
     assert "成功（1）" in out.getvalue()
+
+
+def test_terminal_obeys_no_control_characters_from_outside() -> None:
+    out = io.StringIO()
+    evil = "x\x1b]0;owned\x07\udc80"
+    step = Step(node=evil, reason=evil, protocol="udp", address=evil, note=evil, error=evil)
+
+    terminal.show(
+        Resolution(
+            identifier=evil, endpoint=Endpoint("udp", HOST, 1), response_code=100, message=evil, node=evil, aliases=(evil,),
+            values=(value(1, evil.replace("\udc80", ""), "1"),), steps=(step,),
+        ),
+        Console(file=out, width=400),
+    )  # fmt: skip
+
+    assert "owned" in out.getvalue()
+    assert not any(character in out.getvalue() for character in "\x1b\x07\udc80")

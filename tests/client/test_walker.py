@@ -14,8 +14,8 @@ from biaojie.client.errors import NoNode
 from biaojie.client.walker import RootFile, Walker
 from biaojie.codes.parsing import parse
 from biaojie.handle.sites import Site, encode_site
+from biaojie.resolution.memory import Memory
 from biaojie.resolution.questions import Policy
-from biaojie.resolution.recursion import Memory
 
 URL = value(1, "URL", "https://example.cn/318")
 

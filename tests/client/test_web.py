@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biaojie.client.errors import BadReply
-from biaojie.client.web import content_path, is_tunnel, plain_reason, read_content, read_path, read_route, route_path
+from biaojie.client.web import content_path, plain_reason, read_content, read_path, read_route, route_path
 from biaojie.resolution.cache import Endpoint
 
 HERE = Endpoint("http", "192.0.2.1", 8080)
@@ -52,9 +52,17 @@ def test_readers_of_any_octets_give_a_value_or_a_bad_reply(data: bytes) -> None:
             assert error.code == "CLI-103"
 
 
-def test_is_tunnel_looks_at_the_type_alone() -> None:
-    assert is_tunnel("Application/X-HDL-Message; charset=x")
-    assert not is_tunnel("text/html")
+def test_read_content_of_a_code_no_answer_can_have_is_a_bad_reply() -> None:
+    for code in (0, -1, 1 << 32):
+        with pytest.raises(BadReply):
+            read_content(b'{"responseCode":%d}' % code, 200, HERE)
+
+
+@pytest.mark.parametrize("data", [b"[" * 200_000, b'{"responseCode":1,"values":[' + b'{"x":' * 100_000])
+def test_readers_of_deeply_nested_json_raise_bad_reply(data: bytes) -> None:
+    for read in (read_content, read_route, read_path):
+        with pytest.raises(BadReply):
+            read(data, 200, HERE)
 
 
 def test_plain_reason_finds_the_cause_below() -> None:

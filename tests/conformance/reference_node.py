@@ -48,7 +48,7 @@ SITE = Site(
 )
 SERVED_BY = HandleValue(3, "HS_SITE.PREFIX", encode_site(SITE), timestamp=AT)
 # As long as makes the recorded reply of 1,635 octets: header 24, handle 17, count 4, value 1,586, credential length 4.
-LONG = HandleValue(1, "TEXT", b"0123456789" * 155 + b"0123", timestamp=AT)
+LONG = HandleValue(1, "TEXT", b"0123456789" * 155 + b"012345", timestamp=AT)
 
 
 def row(handle: str, *values: HandleValue) -> Entry:
@@ -60,6 +60,7 @@ def entries() -> list[Entry]:
     """The recorded server's handles as far as the exchanges touch them."""
     return [
         zone_entry(b"86.100.1", 1, owner="86.100.1"),
+        zone_entry(b"0.NA/88", 1, owner="88"),
         zone_entry(b"0.NA/88.100", 1, owner="88.100"),
         site_entry(encode_site(SITE), 1),
         row("86.100.1/item-0000042", *ITEM),

@@ -34,7 +34,7 @@ def early_frame(message: bytes) -> str:
     assert length == len(message) - ENVELOPE_SIZE == 24 + body_length + 4
     assert body_length == 4 + text_length
     assert message[48 + text_length :] == bytes(4)
-    assert message[48 : 48 + text_length].decode()
+    message[48 : 48 + text_length].decode()
     return masked(message[:16] + bytes(4) + message[20:40])
 
 
@@ -118,7 +118,7 @@ def test_operations_from_100_are_answered_not_supported(node: Node, way: str, op
 def test_v7_answer_to_a_challenge_is_answered_not_supported(node: Node, way: str) -> None:
     reply = decode_response(exchange(node, way, vectors.CREATE_ANSWER))
 
-    assert (reply.op_code, reply.response_code, reply.request_id) == (OpCode.CHALLENGE_RESPONSE, 5, 0x0A0B0C0D)
+    assert (reply.op_code, reply.response_code, reply.request_id) == (OpCode.CHALLENGE_ANSWER, 5, 0x0A0B0C0D)
 
 
 def test_v1_and_v3_on_one_connection_with_kc_are_both_answered(node: Node) -> None:

@@ -56,6 +56,7 @@ from biaojie.handle.messages import (
     decode_response,
     early_error,
     encode_message,
+    is_message_type,
     make_request,
     make_response,
 )
@@ -463,3 +464,8 @@ def test_any_octets_behind_a_valid_header_give_a_message_or_a_decode_error(data:
         assert 0 <= int(error.pointer) <= len(message)
     else:
         assert decoded.op_code == int.from_bytes(start[20:24], "big")
+
+
+def test_is_message_type_looks_at_the_type_alone() -> None:
+    assert is_message_type("Application/X-HDL-Message; charset=x")
+    assert not is_message_type("text/html")

@@ -57,11 +57,29 @@ def test_identifier_whole_life_over_the_api(api: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "query", "expected"),
     [
-        ("POST", "/api/v1/identifiers", {"identifier": "88.100.2/held", "values": [url("x")]}, {}, (409, "REG-151", "identifier")),
+        (
+            "POST",
+            "/api/v1/identifiers",
+            {"identifier": "88.100.2/held", "values": [url("x")]},
+            {},
+            (409, "REG-151", "identifier"),
+        ),
         ("POST", "/api/v1/identifiers", {"identifier": "88.999/a", "values": [url("x")]}, {}, (422, "REG-154", "identifier")),
         ("POST", "/api/v1/identifiers", {"identifier": "88.100.2/a", "values": []}, {}, (422, "REG-155", "values")),
-        ("POST", "/api/v1/identifiers", {"identifier": "88.100.2/a", "values": [url("\ud800")]}, {}, (422, "REG-156", "values/0")),
-        ("POST", "/api/v1/identifiers", {"identifier": "a\ud800", "values": [url("x")]}, {}, (422, "API-422", "/body/identifier")),
+        (
+            "POST",
+            "/api/v1/identifiers",
+            {"identifier": "88.100.2/a", "values": [url("\ud800")]},
+            {},
+            (422, "REG-156", "values/0"),
+        ),
+        (
+            "POST",
+            "/api/v1/identifiers",
+            {"identifier": "a\ud800", "values": [url("x")]},
+            {},
+            (422, "API-422", "/body/identifier"),
+        ),
         ("POST", "/api/v1/identifiers", {"identifier": "88.100.2/a"}, {}, (422, "API-422", "/body/values")),
         ("PUT", ONE, {"values": [url("x")], "version": 7}, {"identifier": "88.100.2/held"}, (409, "REG-102", "version")),
         ("PUT", ONE, {"values": [url("x")]}, {"identifier": "88.100.2/none"}, (404, "REG-101", "identifier")),
@@ -83,7 +101,9 @@ def test_identifier_call_that_cannot_be_done_says_why(
 
 
 def test_identifier_with_many_faults_lists_them_all(api: Any) -> None:
-    status, answer = api("POST", body={"identifier": "88.100.2/a", "values": [url("x", 0), {"index": 2}, url("z", 3), url("z", 3)]})
+    status, answer = api(
+        "POST", body={"identifier": "88.100.2/a", "values": [url("x", 0), {"index": 2}, url("z", 3), url("z", 3)]}
+    )
 
     assert status == 422
     assert [(row["code"], row["pointer"]) for row in answer["errors"]] == [

@@ -16,7 +16,15 @@ from biaojie.foundation.records.models import Change, ChangeSet
 from biaojie.registry import bulk, bulk_rows
 from biaojie.registry import operations_handles as handles
 from biaojie.registry.bulk_body import BLOCK_OCTETS, Body
-from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkLengthRequired, BulkMismatch, BulkRefused, Conflict, PrefixNotServed
+from biaojie.registry.errors import (
+    BulkGap,
+    BulkLengthMissing,
+    BulkLengthRequired,
+    BulkMismatch,
+    BulkRefused,
+    Conflict,
+    PrefixNotServed,
+)
 from biaojie.registry.models import BulkError, BulkLoad, Handle
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,7 +126,9 @@ def test_upsert_replaces_and_creates() -> None:
 
 def test_delete_removes_live_rows_and_reports_the_others() -> None:
     load(rows("a", "b", "c"))
-    data = b"".join(json.dumps({"handle": name}).encode() + b"\n" for name in ("88.100.2/A", "88.100.2/none", "88.100.3/x", "88.100.2/c"))
+    data = b"".join(
+        json.dumps({"handle": name}).encode() + b"\n" for name in ("88.100.2/A", "88.100.2/none", "88.100.3/x", "88.100.2/c")
+    )
 
     held = load(data, mode="delete")
 
@@ -163,7 +173,10 @@ def test_atomic_good_rows_all_written_in_sets_within_the_limit(monkeypatch: pyte
 
     assert (held.state, held.rows_done, held.accepted, held.rejected) == ("done", len(names), len(names), 0)
     assert len(live()) == len(names)
-    sizes = [Change.objects.filter(change_set=set_id).count() for set_id in ChangeSet.objects.order_by("id").values_list("id", flat=True)]
+    sizes = [
+        Change.objects.filter(change_set=set_id).count()
+        for set_id in ChangeSet.objects.order_by("id").values_list("id", flat=True)
+    ]
     assert sizes == [1, LIMIT, 4000]  # the prefix's zone comes first
 
 
@@ -253,7 +266,9 @@ def of_unknown_length(data: bytes) -> Body:
     return Body(io.BytesIO(data).read)
 
 
-@pytest.mark.parametrize(("form", "data"), [("ndjson", rows("a", "b")[:-5]), ("csv", b"handle,1:URL\n88.100.2/a,x\n88.100.2/b,htt")])
+@pytest.mark.parametrize(
+    ("form", "data"), [("ndjson", rows("a", "b")[:-5]), ("csv", b"handle,1:URL\n88.100.2/a,x\n88.100.2/b,htt")]
+)
 def test_load_of_unknown_length_with_a_torn_last_line_stays_open(form: str, data: bytes) -> None:
     identity = uuid.uuid4()
 

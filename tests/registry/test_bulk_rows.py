@@ -42,7 +42,9 @@ def said(chunk: Chunk) -> tuple[list[Any], list[Any]]:
 
 HANDLES = st.one_of(
     st.text(max_size=12).map(lambda text: f"{PREFIX}/{text}"),
-    st.sampled_from([PREFIX, f"{PREFIX}/", f" {PREFIX}/a ", f"hdl:{PREFIX}/a", "88.100.3/a", f"{PREFIX}/a\\b", f"{PREFIX}/" + "x" * 300]),
+    st.sampled_from(
+        [PREFIX, f"{PREFIX}/", f" {PREFIX}/a ", f"hdl:{PREFIX}/a", "88.100.3/a", f"{PREFIX}/a\\b", f"{PREFIX}/" + "x" * 300]
+    ),
 )
 VALUES = st.fixed_dictionaries(
     {
@@ -103,7 +105,10 @@ def test_json_line_that_is_no_json_refused(line: bytes) -> None:
 @given(st.lists(st.sampled_from(["a", "b", "", "中", "\r", "{}"]), max_size=8), st.data())
 @settings(max_examples=60, deadline=None)
 def test_ndjson_chunks_however_cut_give_the_same_rows(names: list[str], data: st.DataObject) -> None:
-    lines = [json.dumps({"handle": f"{PREFIX}/{n}{name}", "values": [url(name)]}) if len(name) == 1 else name for n, name in enumerate(names)]
+    lines = [
+        json.dumps({"handle": f"{PREFIX}/{n}{name}", "values": [url(name)]}) if len(name) == 1 else name
+        for n, name in enumerate(names)
+    ]
     body = ("\ufeff" + "\n".join(lines)).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
     blocks = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True) if start != end]
@@ -167,7 +172,12 @@ def test_csv_chunks_rows_become_values_and_faults() -> None:
     rows, faults = said(chunk)
     name = {"format": "string", "value": '轴承, "深沟"\n第二行'}
     assert rows == [
-        (1, f"1:{PREFIX}/A", f"{PREFIX}/a", [url("https://p.example/a", ttl=60), {"index": 2000, "type": "productName", "data": name, "ttl": 60}]),
+        (
+            1,
+            f"1:{PREFIX}/A",
+            f"{PREFIX}/a",
+            [url("https://p.example/a", ttl=60), {"index": 2000, "type": "productName", "data": name, "ttl": 60}],
+        ),
         (2, f"1:{PREFIX}/B", f"{PREFIX}/b", [url("https://p.example/b")]),
     ]
     assert [(fault.row, fault.handle, fault.errors[0]["code"]) for fault in faults] == [
@@ -177,7 +187,10 @@ def test_csv_chunks_rows_become_values_and_faults() -> None:
     ]
 
 
-@pytest.mark.parametrize("header", ["", "\n", "handle,handle", "URL", "handle,URL", "handle,x:URL", "handle,0:URL", "handle,1:HS_SITE", "handle,1:A,1:B"])
+@pytest.mark.parametrize(
+    "header",
+    ["", "\n", "handle,handle", "URL", "handle,URL", "handle,x:URL", "handle,0:URL", "handle,1:HS_SITE", "handle,1:A,1:B"],
+)
 def test_csv_chunks_header_that_will_not_do_refused(header: str) -> None:
     with pytest.raises(BulkRefused):
         list(csv_chunks([f"{header}\n".encode()], RowReader(PREFIX), first=1, done=0))
@@ -192,7 +205,7 @@ def test_csv_chunks_octets_not_utf8_refused_by_row() -> None:
     assert [(fault.row, fault.errors[0]["code"]) for fault in chunk.faults] == [(1, "REG-156")]
 
 
-@given(st.lists(st.text(alphabet=st.sampled_from("a,\"\n\r\x00\\中\ud800"), max_size=6), min_size=2, max_size=3))
+@given(st.lists(st.text(alphabet=st.sampled_from('a,"\n\r\x00\\中\ud800'), max_size=6), min_size=2, max_size=3))
 @settings(max_examples=100, deadline=None)
 def test_csv_cells_any_record_quick_and_full_agree(cells: list[str]) -> None:
     columns = bulk_rows.read_columns(["handle", "1:URL", "2:名称"])

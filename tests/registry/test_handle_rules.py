@@ -122,7 +122,9 @@ def test_check_row_with_several_faults_lists_them_all() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["index", "type", "data", "format", "value", "ttl"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["index", "type", "data", "format", "value", "ttl"]), inner)
+    ),
     max_leaves=12,
 )
 

@@ -31,7 +31,13 @@ def create(identifier: str = "88.100.2/Pump-1", values: Any = None, **more: Any)
 def test_create_identifier_writes_row_journal_and_audit_together(hosted: Prefix) -> None:
     row = create()
 
-    assert (row.key, row.spelled, row.version, row.prefix, row.owner) == ("1:88.100.2/PUMP-1", "88.100.2/Pump-1", 1, hosted, hosted.name)
+    assert (row.key, row.spelled, row.version, row.prefix, row.owner) == (
+        "1:88.100.2/PUMP-1",
+        "88.100.2/Pump-1",
+        1,
+        hosted,
+        hosted.name,
+    )
     change = Change.objects.get(kind="handle")
     assert (change.key, change.version, change.operation, change.content["values"]) == (row.key, 1, "put", [url("x")])
     assert AuditRecord.objects.get(action="identifier.create").subject == row.spelled
@@ -173,7 +179,15 @@ def test_enterprise_user_only_for_own_registrant(hosted: Prefix) -> None:
 
 def claim(coverage: str, low: bytes, high: bytes, **more: Any) -> RouteClaim:
     now = clock.now()
-    values = {"system": "OID", "owner": "88.100", "holder": "单位", "final": True, "created_at": now, "version": 1, "addresses": []}
+    values = {
+        "system": "OID",
+        "owner": "88.100",
+        "holder": "单位",
+        "final": True,
+        "created_at": now,
+        "version": 1,
+        "addresses": [],
+    }
     return RouteClaim.objects.create(coverage=coverage, low=low, high=high, **(values | more))
 
 

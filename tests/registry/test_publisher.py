@@ -116,7 +116,9 @@ def test_publish_once_database_restored_older_than_the_manifest_begins_a_new_ses
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("DELETE FROM registry_handle WHERE key <> '1:88.100.2/A'")
         cursor.execute("DELETE FROM records_change WHERE key ~ '/[BC]$'")
-        cursor.execute("DELETE FROM records_stamp s WHERE NOT EXISTS (SELECT FROM records_change c WHERE c.change_set_id = s.change_set_id)")
+        cursor.execute(
+            "DELETE FROM records_stamp s WHERE NOT EXISTS (SELECT FROM records_change c WHERE c.change_set_id = s.change_set_id)"
+        )
         cursor.execute("UPDATE records_channel SET serial = 2, acknowledged = 2")
         cursor.execute("SET session_replication_role = origin")
     create("e", "f", "g", "h")
@@ -161,8 +163,10 @@ def test_publish_once_journal_lost_sets_nobody_published_begins_anew(side: Side)
     create("a", "b", "c")
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE records_stamp SET serial = 1 + n FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM records_stamp"
-                       " WHERE serial IS NULL) r WHERE r.id = records_stamp.id")
+        cursor.execute(
+            "UPDATE records_stamp SET serial = 1 + n FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM records_stamp"
+            " WHERE serial IS NULL) r WHERE r.id = records_stamp.id"
+        )
         cursor.execute("UPDATE records_channel SET serial = 4")
         cursor.execute("DELETE FROM records_change WHERE key ~ '/B$'")
         cursor.execute("SET session_replication_role = origin")
@@ -292,7 +296,9 @@ def test_run_connections_killed_goes_on(side: Side, running: Publisher) -> None:
     until(lambda: (side.folder / "manifest.json").exists())
     until(published(side, "A"))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
 
     create("B")
 

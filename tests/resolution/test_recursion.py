@@ -13,6 +13,7 @@ from biaojie.handle.hashing import server_position
 from biaojie.handle.sites import HashOption, Interface, Server, Site, encode_site
 from biaojie.handle.values import TTL_ABSOLUTE, HandleValue
 from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.memory import Memory
 from biaojie.resolution.questions import (
     ContentRequest,
     HandleRequest,
@@ -24,7 +25,7 @@ from biaojie.resolution.questions import (
     RouteRequest,
     is_allowed,
 )
-from biaojie.resolution.recursion import Memory, Walk
+from biaojie.resolution.recursion import Walk
 
 Node = Callable[[Request], Reply | RouteReply | None]
 QUERY = 2
@@ -489,6 +490,13 @@ def test_vaa_is_resolved_by_its_handle_form() -> None:
         ("0.0.0.0", True, False),
         ("224.0.0.1", True, False),
         ("metadata.internal", True, False),
+        ("2606:4700::1", False, True),
+        ("2606:4700::1%eth0", False, False),
+        ("2606:4700::1%]@127.0.0.1:6379?", False, False),
+        ("fec0::1", False, False),
+        ("fec0::1", True, True),
+        ("::127.0.0.1", False, False),
+        ("::1", True, True),
     ],
 )
 def test_is_allowed_refuses_private_addresses_unless_told(host: str, allow_private: bool, allowed: bool) -> None:
@@ -505,6 +513,29 @@ def test_forbidden_address_in_a_record_is_never_asked_and_shown_in_the_path() ->
     assert outcome.response_code == 2
     assert outcome.trace[-1].error == "不允许访问的地址"
     assert all(host != "169.254.169.254" for host, _ in world.asked)
+
+
+def test_record_with_thousands_of_addresses_costs_no_more_than_the_first_ones() -> None:
+    world = chain()
+    crowd = Server(1, ipaddress.ip_address("169.254.169.254"), b"", tuple(Interface(QUERY, 0, port) for port in range(1, 3000)))
+    world.nodes["203.0.113.2"] = {"0.NA/88.100.1": found(value("HS_SITE", encode_site(Site(servers=(crowd,)))))}
+
+    outcome = world.resolve("88.100.1/a")
+
+    assert sum(step.error == "不允许访问的地址" for step in outcome.trace) == Policy().max_addresses
+
+
+def test_absences_with_long_names_and_messages_stay_within_the_memory_given() -> None:
+    world = chain()
+    world.memory = Memory(entries=100_000, octets=400_000)
+    world.nodes["203.0.113.3"] = lambda request: Reply(response_code=100, message="x" * 30_000)
+
+    for number in range(20):
+        world.resolve(f"88.100.1/{number}")
+
+    negatives = world.memory.negatives
+    assert sum(len(held.value.message) for held in negatives._held.values()) <= negatives.weight <= 100_000
+    assert len(negatives) > 0
 
 
 OID = "1.2.156.3001.5"

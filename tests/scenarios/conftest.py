@@ -16,8 +16,8 @@ sys.path.append(str(Path(__file__).parent))  # `running_chain` is shared by thes
 collect_ignore_glob = [] if find_spec("django") is not None else ["*"]
 
 
-# These wait for what a chain does by itself after a minute (old addresses leave, counters are spooled): last, they wait less.
-LATE = ("test_change_addresses.py", "test_count_resolutions.py")
+# What a chain does by itself after a minute (counters are loaded, old addresses leave) is set off first and looked at last.
+EARLY, LATE = ("test_asked_counts",), ("test_change_needs", "test_address_that", "test_figures")
 
 
 @pytest.hookimpl(trylast=True)
@@ -27,7 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("scenarios"))
         item.add_marker(pytest.mark.web)
         item.add_marker(pytest.mark.timeout(400))  # the first test waits for the chain
-    items[:] = [item for item in items if item not in set(ours)] + sorted(ours, key=lambda item: item.path.name in LATE)
+    items[:] = [item for item in items if item not in set(ours)] + sorted(ours, key=_lateness)
+
+
+def _lateness(item: pytest.Item) -> int:
+    return 1 if item.name.startswith(LATE) else -1 if item.name.startswith(EARLY) else 0
 
 
 @pytest.fixture(scope="session")

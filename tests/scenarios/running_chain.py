@@ -28,6 +28,7 @@ from urllib.parse import quote
 import httpx2
 
 from biaojie.client import resolver
+from biaojie.client.errors import ClientError
 from biaojie.foundation.postgres.cluster import Cluster
 
 # Generous, because test machines are shared: what a start really takes is printed, not asserted.
@@ -193,8 +194,14 @@ class Chain:
 
     def wait_found(self, identifier: str, *, node: str, protocol: str = "udp", seconds: float = 120.0) -> None:
         """Wait until the owner answers: a recursive node asked earlier would remember that there was nothing."""
-        begun = wait_until(lambda: self.resolve(identifier, node=node, protocol=protocol)[0] == 0, seconds, pause_s=0.05)
-        assert begun is not None, f"{node} does not answer for {identifier}\n{self.logs()}"
+
+        def is_found() -> bool:
+            try:
+                return self.resolve(identifier, node=node, protocol=protocol)[0] == 0
+            except ClientError:
+                return False
+
+        assert wait_until(is_found, seconds, pause_s=0.05) is not None, f"{node} does not answer for {identifier}\n{self.logs()}"
 
     def status(self) -> dict[str, int | None]:
         """Process ids by `node/process`; None for what is down."""
@@ -255,7 +262,9 @@ class Api:
         """Any answer. Raises `httpx2.HTTPError` when none came."""
         if not self._token:
             self._token = self._sign_in()
-        answer = self._client.request(method, path, headers={**(headers or {}), "Authorization": f"Bearer {self._token}"}, **options)
+        answer = self._client.request(
+            method, path, headers={**(headers or {}), "Authorization": f"Bearer {self._token}"}, **options
+        )
         if answer.status_code == 401:
             self._token = ""
         return answer
@@ -402,4 +411,3 @@ def wait_until(condition: Callable[[], object], seconds: float, *, pause_s: floa
             return time.monotonic() - begun
         time.sleep(pause_s)
     return None
-

@@ -44,7 +44,7 @@ def test_hosted_prefix_goes_through_both_levels_and_is_served(chain: Chain) -> N
     assert states == [PENDING, IN_REVIEW, ENABLED]
     assert (row["status"], row["hosting"]) == (ENABLED, HOSTED)
     assert early[0] >= 400
-    assert [step["node"] for step in answer["trace"] if step["protocol"]][-1] == f"企业节点 {name}"
+    assert [step["node"] for step in answer["trace"] if step["protocol"]][-1] == "二级节点 88.100"
     assert (status, texts(answer["values"])) == (0, [(1, "URL", "https://hosted.example/1")])
 
 

@@ -39,7 +39,10 @@ def client() -> Iterator[BlockingClient]:
 def product(chain: Chain, enterprise: Api) -> str:
     """An identifier with two values that can be resolved already."""
     identifier = "88.100.1/scenario-产品-1"
-    values = [url_value("https://p.example/产品"), {"index": 2000, "type": "productName", "data": {"format": "string", "value": "滚珠丝杠"}}]
+    values = [
+        url_value("https://p.example/产品"),
+        {"index": 2000, "type": "productName", "data": {"format": "string", "value": "滚珠丝杠"}},
+    ]
     enterprise.call("POST", "/api/v1/identifiers", json={"identifier": identifier, "values": values})
     chain.wait_found(identifier, node="enterprise")
     return identifier
@@ -268,7 +271,9 @@ def test_registration_that_is_wrong_is_refused_with_its_code(
 def test_registration_with_several_faults_reports_all_of_them(enterprise: Api) -> None:
     values = [url_value("https://a.example"), url_value("https://b.example"), {"index": 0, "type": "", "data": {}}]
 
-    status, codes, answer = enterprise.refused("POST", "/api/v1/identifiers", json={"identifier": "88.100.1/faulty", "values": values})
+    status, codes, answer = enterprise.refused(
+        "POST", "/api/v1/identifiers", json={"identifier": "88.100.1/faulty", "values": values}
+    )
 
     assert status == 422
     assert len(codes) >= 2 and "REG-157" in codes, answer
@@ -308,7 +313,9 @@ def test_identifier_of_another_system_is_routed_from_the_top_to_the_enterprise(
     chain: Chain, enterprise: Api, system: str, coverage: str, identifier: str
 ) -> None:
     claim = enterprise.call("POST", "/api/v1/routes", json={"system": system, "coverage": coverage})
-    enterprise.call("POST", "/api/v1/identifiers", json={"identifier": identifier, "values": [url_value("https://o.example/" + system)]})
+    enterprise.call(
+        "POST", "/api/v1/identifiers", json={"identifier": identifier, "values": [url_value("https://o.example/" + system)]}
+    )
     chain.wait_found(identifier, node="enterprise", protocol="http")
     assert wait_until(lambda: all(route(chain, node, identifier)["next"] for node in LEVELS), 120) is not None
 

@@ -30,7 +30,9 @@ def ndjson(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def rows(name: str, count: int) -> list[dict[str, Any]]:
-    return [{"handle": f"{PREFIX}/{name}-{n:05d}", "values": [url_value(f"https://bulk.example/{name}/{n}")]} for n in range(count)]
+    return [
+        {"handle": f"{PREFIX}/{name}-{n:05d}", "values": [url_value(f"https://bulk.example/{name}/{n}")]} for n in range(count)
+    ]
 
 
 def send(api: Api, body: Any, *, row_count: int | None = None, **parameters: Any) -> dict[str, Any]:
@@ -75,7 +77,9 @@ def test_bad_rows_are_reported_one_by_one_and_the_good_ones_stay(enterprise: Api
     assert [row["row"] for row in refused] == [2, 3, 5]
     assert [row["errors"][0]["code"] for row in refused] == ["REG-155", "REG-152", "REG-161"]
     assert all({"code", "pointer", "message"} <= fault.keys() for row in refused for fault in row["errors"])
-    assert [enterprise.ask("GET", "/api/v1/identifiers/one", params={"identifier": row["handle"]}).status_code for row in body] == [
+    assert [
+        enterprise.ask("GET", "/api/v1/identifiers/one", params={"identifier": row["handle"]}).status_code for row in body
+    ] == [
         200,
         404,
         404,
@@ -96,7 +100,9 @@ def test_atomic_load_with_one_bad_row_registers_nothing(enterprise: Api) -> None
 
 
 def test_csv_with_a_header_is_taken_in_and_resolves(chain: Chain, enterprise: Api) -> None:
-    body = "handle,1:URL,2000:productName,ttl\n" + "".join(f"{PREFIX}/csv-{n},https://csv.example/{n},“泵”第 {n} 台,60\n" for n in range(5))
+    body = "handle,1:URL,2000:productName,ttl\n" + "".join(
+        f"{PREFIX}/csv-{n},https://csv.example/{n},“泵”第 {n} 台,60\n" for n in range(5)
+    )
 
     load = send(enterprise, body.encode(), format="csv")
 

@@ -93,7 +93,9 @@ def test_page_of_the_recursive_node_shows_the_answer_and_its_path(chain: Chain) 
     row = chain.nodes["recursive"]
     example = chain.nodes["enterprise"]["examples"][0]
 
-    page = httpx2.get(f"{row['http']}/resolve/{quoted(example)}?trace=1", headers={"Accept": "text/html"}, timeout=30.0, trust_env=False)
+    page = httpx2.get(
+        f"{row['http']}/resolve/{quoted(example)}?trace=1", headers={"Accept": "text/html"}, timeout=30.0, trust_env=False
+    )
 
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     assert example in page.text and "企业节点 88.100.1" in page.text

@@ -8,6 +8,7 @@ serve `biaojie check-config` and the reference page; nothing else in the product
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -172,7 +173,7 @@ def _read_file(environ: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(pointer=name, name="BIAOJIE_CONFIG", reason=f"无法读取 {name}：{error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, a number of thousands of digits, nested too deep
         raise SettingError(pointer=name, name="BIAOJIE_CONFIG", reason=f"{name} 不是合法的 TOML：{error}") from error
     for key in values:
         if key not in BY_NAME:
@@ -220,9 +221,12 @@ def _number(raw: object) -> float:
     if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
         raise ValueError("应为数字")
     try:
-        return float(raw)
-    except ValueError:
+        number = float(raw)
+    except (ValueError, OverflowError):
         raise ValueError("应为数字") from None
+    if not math.isfinite(number):
+        raise ValueError("应为有限的数字")
+    return number
 
 
 def _path(raw: object) -> Path:

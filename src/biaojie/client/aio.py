@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from biaojie.handle.bodies import Body, ResolutionRequest
 from biaojie.handle.datagrams import Reassembler, split
 from biaojie.handle.errors import HandleError
 from biaojie.handle.header import UNKNOWN_SERIAL
+from biaojie.handle.messages import is_message_type
 from biaojie.handle.streams import FrameReader
 from biaojie.resolution.cache import Endpoint, TtlCache
 from biaojie.resolution.questions import RouteReply, values_ttl
@@ -61,6 +63,8 @@ class Client:
     async def close(self) -> None:
         """Close every pooled connection; the client is of no further use."""
         self._closed = True
+        for task in list(self._connecting.values()):
+            task.cancel()
         for stream in list(self._connections.values()):
             stream.close()
         self._connections.clear()
@@ -164,7 +168,12 @@ class Client:
             task = asyncio.create_task(self._connect(endpoint))
             self._connecting[endpoint] = task
             task.add_done_callback(lambda done: self._connected(endpoint, done))
-        return await asyncio.shield(task), False
+        try:
+            return await asyncio.shield(task), False
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise ConnectionFailed(address=str(endpoint), reason="客户端已关闭") from None
+            raise
 
     def _connected(self, endpoint: Endpoint, task: asyncio.Task[_Stream]) -> None:
         self._connecting.pop(endpoint, None)
@@ -181,24 +190,29 @@ class Client:
     async def _connect(self, endpoint: Endpoint) -> _Stream:
         try:
             _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: _Stream(endpoint, self._one_shot), endpoint.host, endpoint.port
+                lambda: _Stream(endpoint, self._one_shot, self._forget), endpoint.host, endpoint.port
             )
         except OSError as error:
             raise ConnectionFailed(address=str(endpoint), reason=_plain(error)) from error
         return stream
 
+    def _forget(self, stream: _Stream) -> None:
+        if self._connections.get(stream.endpoint) is stream:
+            del self._connections[stream.endpoint]
+
     # -- HTTP ----------------------------------------------------------------------------------------------------
 
     def _http_client(self) -> httpx2.AsyncClient:
         if self._http is None:
-            # Proxies and redirects of the environment have no say in where a node is asked.
-            self._http = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)
+            # Proxies and redirects of the environment have no say in where a node is asked, and no node is to leave cookies.
+            nothing = CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
+            self._http = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None, cookies=nothing)
         return self._http
 
     async def _ask_http(self, endpoint: Endpoint, prepared: Prepared) -> Response:
         if endpoint not in self._no_tunnel:
             status, kind, data = await self._exchange("POST", endpoint, "/", web.TUNNEL_HEADERS, prepared.octets)
-            if web.is_tunnel(kind):
+            if is_message_type(kind):
                 response = prepared.accept(data, endpoint)
                 if response is None:
                     raise BadReply(address=str(endpoint), reason="应答的请求号不符")
@@ -239,7 +253,7 @@ class Client:
                     if len(data) > MAX_HTTP_OCTETS:
                         raise BadReply(address=str(endpoint), reason=f"应答超过 {MAX_HTTP_OCTETS} 字节")
                 return reply.status_code, reply.headers.get("content-type", ""), bytes(data)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ConnectionFailed(address=str(endpoint), reason=_plain(error)) from error
 
 
@@ -324,9 +338,12 @@ class _Datagrams(asyncio.DatagramProtocol):
 class _Stream(asyncio.Protocol):
     """One connection shared by several requests, told apart by their ids."""
 
-    def __init__(self, endpoint: Endpoint, one_shot: _Marks) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, one_shot: _Marks, forget: Callable[[_Stream], None]) -> None:
+        """`forget` is told when the connection has ended."""
+        self.endpoint = endpoint
         self._one_shot = one_shot
+        self._forget = forget
+        self._idle: asyncio.TimerHandle | None = None
         self._frames = FrameReader()
         self._waiting: dict[int, tuple[Prepared, asyncio.Future[Response]]] = {}
         self._transport: asyncio.Transport | None = None
@@ -350,7 +367,7 @@ class _Stream(asyncio.Protocol):
 
     async def ask(self, prepared: Prepared) -> Response:
         if self._transport is None:
-            raise ConnectionFailed(address=str(self._endpoint), reason="连接未建立")
+            raise ConnectionFailed(address=str(self.endpoint), reason="连接未建立")
         reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[prepared.request_id] = (prepared, reply)
         self._used_s = time.monotonic()
@@ -365,12 +382,21 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._rest()
+
+    def _rest(self) -> None:
+        """Close once nothing has been asked for `IDLE_S`; who walks to many nodes would keep them all open otherwise."""
+        left_s = self._used_s + IDLE_S - time.monotonic()
+        if left_s <= 0 and not self._waiting:
+            self.close()
+            return
+        self._idle = asyncio.get_running_loop().call_later(max(left_s, 1.0), self._rest)
 
     def data_received(self, data: bytes) -> None:
         try:
             messages = self._frames.feed(data)
         except HandleError as error:
-            self._fail(BadReply(address=str(self._endpoint), reason=error.message))
+            self._fail(BadReply(address=str(self.endpoint), reason=error.message))
             self.close()
             return
         for message in messages:
@@ -380,7 +406,7 @@ class _Stream(asyncio.Protocol):
                 continue
             prepared, reply = waiting
             try:
-                response = prepared.accept(message, self._endpoint)
+                response = prepared.accept(message, self.endpoint)
             except ClientError as error:
                 reply.set_exception(error)
                 continue
@@ -388,10 +414,13 @@ class _Stream(asyncio.Protocol):
                 reply.set_result(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._forget(self)
         if self._waiting and self._replies:
             # It replied to one and closed on the others: such a server serves one request per connection.
-            self._one_shot.add(self._endpoint)
-        self._fail(ConnectionFailed(address=str(self._endpoint), reason="对方关闭了连接" if exc is None else _plain(exc)))
+            self._one_shot.add(self.endpoint)
+        self._fail(ConnectionFailed(address=str(self.endpoint), reason="对方关闭了连接" if exc is None else _plain(exc)))
 
     def _fail(self, error: ClientError) -> None:
         for _, reply in self._waiting.values():
@@ -400,7 +429,6 @@ class _Stream(asyncio.Protocol):
 
 
 def _with(response: Response, *, elapsed_ms: float, cached: bool = False) -> Response:
-
     return replace(response, elapsed_ms=elapsed_ms, cached=cached)
 
 

@@ -25,7 +25,6 @@ from biaojie.resolution.cache import Endpoint
 RETRANSMIT_MS = (500, 1000, 1500)
 """How long each sending of a datagram is waited for before the next; the last wait ends the try."""
 DEFAULT_TIMEOUT_MS = sum(RETRANSMIT_MS)
-TUNNEL_TYPE = "application/x-hdl-message"
 MAX_HTTP_OCTETS = 2 * 1024 * 1024
 
 

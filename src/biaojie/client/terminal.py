@@ -18,9 +18,9 @@ def show(found: Resolution, console: Console | None = None) -> None:
     out = Console(highlight=False) if console is None else console
     title = response_title(found.response_code).partition(" ")[2]
     mark, style = {0: ("✓", "green"), 1: ("△", "yellow")}.get(found.exit_status, ("✕", "red"))
-    verdict = Text(f"{mark} {found.identifier}  {title}（{found.response_code}）", style=style)
+    verdict = Text(f"{mark} {_printable(found.identifier)}  {title}（{found.response_code}）", style=style)
     out.print(verdict)
-    answered = f"由 {found.node or found.endpoint} 应答" + ("（权威）" if found.authoritative else "")
+    answered = f"由 {_printable(found.node) or found.endpoint} 应答" + ("（权威）" if found.authoritative else "")
     out.print(
         Text(
             f"  {answered}，{found.endpoint.protocol.upper()}，{found.octets:,} 字节，用时 {found.elapsed_ms:.1f} 毫秒",
@@ -28,9 +28,9 @@ def show(found: Resolution, console: Console | None = None) -> None:
         )
     )
     if found.message:
-        out.print(Text(f"  {found.message}"))
+        out.print(Text(f"  {_printable(found.message)}"))
     if found.aliases:
-        out.print(Text(f"  按别名转到：{' → '.join(found.aliases)}"))
+        out.print(Text(f"  按别名转到：{_printable(' → '.join(found.aliases))}"))
     if found.values:
         out.print(_values(found.values))
     if found.steps:
@@ -46,21 +46,25 @@ def _values(values: tuple[HandleValue, ...]) -> Table:
     table.add_column("TTL", justify="right")
     for value in values:
         ttl = iso_time(value.ttl) if value.ttl_type == TTL_ABSOLUTE else str(value.ttl)
-        table.add_row(str(value.index), Text(value.readable_type), Text(_shown(value)), ttl)
+        table.add_row(str(value.index), Text(_printable(value.readable_type)), Text(_shown(value)), ttl)
     return table
 
 
 def _shown(value: HandleValue) -> str:
     data = value_to_json(value)["data"]
     if data["format"] == "string":
-        # Control characters would be obeyed by the terminal.
-        return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(data["value"]))
+        return _printable(str(data["value"]))
     if data["format"] == "site":
         servers = data["value"]["servers"]
         return "\n".join(f"{s['address']} {i['protocol']} {i['port']}" for s in servers for i in s["interfaces"])
     if data["format"] == "admin":
-        return f"{data['value']['index']}:{data['value']['handle']} {data['value']['permissions']}"
+        return _printable(f"{data['value']['index']}:{data['value']['handle']} {data['value']['permissions']}")
     return f"[{data['format']}] {len(value.data)} 字节"
+
+
+def _printable(text: str) -> str:
+    """Text from outside without control characters, which the terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _path(steps: tuple[Step, ...]) -> Table:
@@ -72,8 +76,16 @@ def _path(steps: tuple[Step, ...]) -> Table:
     for number, step in enumerate(steps, start=1):
         reply = f"失败：{step.error}" if step.error else "" if step.response_code is None else str(step.response_code)
         what = step.reason + (f"，{step.note}" if step.note else "")
-        address = f"{step.protocol.upper()} {step.address}" if step.protocol else ""
+        address = _printable(f"{step.protocol.upper()} {step.address}") if step.protocol else ""
         elapsed = f"{step.elapsed_ms:.1f} 毫秒" if step.protocol else ""
         style = "red" if step.error else ""
-        table.add_row(str(number), Text(step.node), Text(what), address, Text(reply), elapsed, style=style)
+        table.add_row(
+            str(number),
+            Text(_printable(step.node)),
+            Text(_printable(what)),
+            Text(address),
+            Text(_printable(reply)),
+            elapsed,
+            style=style,
+        )
     return table

@@ -22,8 +22,9 @@ from biaojie.handle.bodies import ResolutionRequest
 from biaojie.handle.errors import HandleError
 from biaojie.handle.sites import Site, decode_site
 from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.memory import Memory
 from biaojie.resolution.questions import HandleRequest, Outcome, Policy, Question, Reply, Request, RouteReply, RouteRequest
-from biaojie.resolution.recursion import Memory, Walk
+from biaojie.resolution.recursion import Walk
 
 CHECK_S = 1.0
 """How often the root file is looked at again."""

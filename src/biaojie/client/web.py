@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from biaojie.client.errors import BadReply
-from biaojie.client.exchange import TUNNEL_TYPE, Response
+from biaojie.client.exchange import Response
 from biaojie.handle.errors import HandleError
 from biaojie.handle.json_form import value_from_json
+from biaojie.handle.messages import MEDIA_TYPE
 from biaojie.handle.values import HandleValue
 from biaojie.resolution.cache import Endpoint
 from biaojie.resolution.questions import RouteReply
 
-TUNNEL_HEADERS = {"Content-Type": TUNNEL_TYPE, "Accept": TUNNEL_TYPE}
+TUNNEL_HEADERS = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
 JSON_HEADERS = {"Accept": "application/json"}
 _WEB_PROTOCOLS = {"http": "http", "https": "https", "2": "http", "3": "https"}
-
-
-def is_tunnel(content_type: str) -> bool:
-    """Is this the media type of a binary message?"""
-    return content_type.partition(";")[0].strip().lower() == TUNNEL_TYPE
 
 
 def content_path(identifier: str, indexes: Iterable[int] = (), types: Iterable[str] = ()) -> str:
@@ -50,7 +46,7 @@ def path_path(identifier: str) -> str:
 
 
 class _Content(msgspec.Struct, rename="camel"):
-    response_code: int
+    response_code: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]
     handle: str = ""
     message: str = ""
     values: list[Any] = []
@@ -74,7 +70,7 @@ def read_content(data: bytes, status: int, endpoint: Endpoint) -> Response:
     try:
         form = msgspec.json.decode(data, type=_Content)
         values: tuple[HandleValue, ...] = tuple(value_from_json(value) for value in form.values)
-    except (msgspec.DecodeError, HandleError, UnicodeError) as error:
+    except (msgspec.DecodeError, HandleError, UnicodeError, RecursionError) as error:
         raise BadReply(address=str(endpoint), reason=f"HTTP {status}，不是标识应答") from error
     return Response(
         endpoint=endpoint,
@@ -93,7 +89,7 @@ def read_route(data: bytes, status: int, endpoint: Endpoint) -> RouteReply:
         if isinstance(raw, dict) and isinstance(raw.get("data"), dict):
             raw = raw["data"]
         form = msgspec.convert(raw, _Route)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError) as error:
         raise BadReply(address=str(endpoint), reason=f"HTTP {status}，不是路由应答") from error
     if status not in (200, 404):
         raise BadReply(address=str(endpoint), reason=f"HTTP {status}")
@@ -109,7 +105,7 @@ def read_path(data: bytes, status: int, endpoint: Endpoint) -> dict[str, Any]:
     """The object in a reply to `path_path`; `BadReply` for anything that is not a recursive node's."""
     try:
         form = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadReply(address=str(endpoint), reason=f"HTTP {status}，不是递归节点的应答") from error
     if not isinstance(form, dict) or "responseCode" not in form or "identifier" not in form:
         said = form.get("message") if isinstance(form, dict) else None

@@ -72,6 +72,7 @@ from biaojie.handle.layout import MAX_MESSAGE, Reader
 __all__ = [  # the bodies are part of this module's surface
     "ADMIN_FLAGS",
     "FAR_FUTURE",
+    "MEDIA_TYPE",
     "UNKNOWN_REQUEST_ID",
     "Acknowledgement",
     "AddValueRequest",
@@ -111,12 +112,15 @@ __all__ = [  # the bodies are part of this module's surface
     "digest_request",
     "early_error",
     "encode_message",
+    "is_message_type",
     "make_request",
     "make_response",
     "read_message",
     "signed_part",
 ]
 
+MEDIA_TYPE = "application/x-hdl-message"
+"""What a message is called in an HTTP body (the tunnel)."""
 UNKNOWN_REQUEST_ID = 0xFFFFFFFF
 ADMIN_FLAGS = FLAG_REC | FLAG_CA
 FAR_FUTURE = 0x7FFFFFFF
@@ -314,6 +318,11 @@ def read_message(reader: Reader, *, clip: bool = False) -> Message:
     if reader.remaining >= 4:
         credential = BYTES.trace(reader, "credential 凭证") if reader.trace is not None else BYTES.read(reader, "credential")
     return Message(envelope=envelope, header=header, body=body, request_digest=digest, credential=credential)
+
+
+def is_message_type(content_type: str) -> bool:
+    """Does this Content-Type, whatever its parameters and case, announce a message?"""
+    return content_type.partition(";")[0].strip().lower() == MEDIA_TYPE
 
 
 def signed_part(data: bytes) -> bytes:

@@ -26,15 +26,15 @@ from biaojie.base import clock
 from biaojie.codes.errors import CodeError
 from biaojie.handle.codes import ResponseCode, http_status
 from biaojie.handle.json_form import response_json
+from biaojie.handle.messages import MEDIA_TYPE, is_message_type
 from biaojie.net import policy
 from biaojie.net.lookup import Lookup
 from biaojie.net.responder import Responder
-from biaojie.net.tcp import packed_host
+from biaojie.net.tcp import packed_peer
 
 log = structlog.get_logger(__name__)
 
 HANDLES: Final = "/api/handles/"
-TUNNEL_TYPE: Final = "application/x-hdl-message"
 _JSON: Final = "application/json; charset=utf-8"
 _SCRIPT: Final = "application/javascript; charset=utf-8"
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,6 +42,7 @@ _CALLBACK: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(\.[A-Za-z_$][A-Za-z0-9_
 _CALLBACK_MAX: Final = 64
 _YES: Final = frozenset({"", "true", "1", "yes"})
 _INT32: Final = 0x7FFFFFFF
+_INT32_DIGITS: Final = len(str(_INT32))
 _WRITING: Final = frozenset({"PUT", "DELETE", "PATCH"})
 
 
@@ -129,7 +130,7 @@ class HttpApp:
     async def _route(self, scope: Scope, exchange: Exchange) -> tuple[int, str, bytes]:
         method, path = scope.method, scope.path
         if method == "POST":
-            if _is_tunnel(scope.headers.get("content-type", "")):
+            if is_message_type(scope.headers.get("content-type", "")):
                 return await self._tunnel(scope, exchange)
             if path.startswith(HANDLES):
                 form = (await _body(exchange)).decode("utf-8", "replace")
@@ -161,7 +162,7 @@ class HttpApp:
         callback = _callback(wanted)
         only_public = not ("auth" in wanted and _yes(wanted, "auth")) and _yes(wanted, "publicOnly", missing=True)
         answer = self._lookup.identifier(
-            text, indexes=_indexes(wanted), types=wanted.get("type", []), public_only=only_public, host=_host(scope.client)
+            text, indexes=_indexes(wanted), types=wanted.get("type", []), public_only=only_public, host=packed_peer(scope.client)
         )
         form = response_json(answer.response_code, answer.handle, answer.values, message=answer.message)
         status = http_status(answer.response_code, resolution=True)
@@ -176,12 +177,12 @@ class HttpApp:
             message = message[1:]
         self._responder.renew(clock.time_s())
         try:
-            reply = self._responder.serve(message, _host(scope.client))
+            reply = self._responder.serve(message, packed_peer(scope.client))
         finally:
             self._responder.release()
         if reply is None:
             raise _Refusal(400, ResponseCode.PROTOCOL_ERROR, "报文无法解析")
-        return 200, TUNNEL_TYPE, reply
+        return 200, MEDIA_TYPE, reply
 
     def _site(self, scope: Scope) -> tuple[int, str, bytes]:
         site = self._lookup.site()
@@ -248,7 +249,8 @@ def _parameters(query: str) -> dict[str, list[str]]:
 def _indexes(wanted: dict[str, list[str]]) -> list[int]:
     indexes = []
     for text in wanted.get("index", []):
-        if not (text.isascii() and text.isdigit() and int(text) <= _INT32):
+        # The length first: `int` refuses some thousands of digits with an error of its own.
+        if not (text.isascii() and text.isdigit() and len(text) <= _INT32_DIGITS and int(text) <= _INT32):
             raise _Refusal(400, ResponseCode.PROTOCOL_ERROR, f"index 应为非负整数：{text[:32]}")
         indexes.append(int(text))
     return indexes
@@ -266,12 +268,3 @@ def _callback(wanted: dict[str, list[str]]) -> str:
     if len(names[-1]) > _CALLBACK_MAX or not _CALLBACK.fullmatch(names[-1]):
         raise _Refusal(400, ResponseCode.PROTOCOL_ERROR, "callback 只能是点号相连的标识符")
     return names[-1]
-
-
-def _is_tunnel(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == TUNNEL_TYPE
-
-
-def _host(client: str) -> bytes:
-    """The packed address in `127.0.0.1:40000` or `[::1]:40000`."""
-    return packed_host((client.rpartition(":")[0].strip("[]"),)) if ":" in client else b""

@@ -53,6 +53,12 @@ def packed_host(name: object) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
 
 
+def packed_peer(client: str) -> bytes:
+    """The address in `127.0.0.1:40000` or `[::1]:40000`, as an HTTP server names its peers; empty when there is none."""
+    host = client.rpartition(":")[0].strip("[]")
+    return packed_host((host,)) if host else b""
+
+
 class TcpServer:
     """All connections of a node's TCP addresses; lives on one event loop."""
 

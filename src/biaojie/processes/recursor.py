@@ -12,14 +12,14 @@ import json
 import signal
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from biaojie.base import clock
-from biaojie.base.settings import Settings, load, split_address
+from biaojie.base.settings import Settings, load
 from biaojie.client.aio import Client
 from biaojie.client.errors import NoNode
 from biaojie.client.walker import RootFile, Walker
@@ -28,31 +28,26 @@ from biaojie.codes.identifier import Identifier
 from biaojie.codes.parsing import parse, recognise
 from biaojie.codes.systems import System
 from biaojie.handle.bodies import ErrorResponse, ResolutionRequest, ResolutionResponse
-from biaojie.handle.codes import FLAG_KC, FLAG_RD, ResponseCode
-from biaojie.handle.datagrams import PACKET_SIZE, Reassembler, split
+from biaojie.handle.codes import FLAG_RD, ResponseCode
 from biaojie.handle.errors import EncodeError, HandleError, WrongDirection
 from biaojie.handle.header import UNKNOWN_SERIAL
 from biaojie.handle.messages import Message, decode_request, digest_request, early_error, encode_message, make_response
-from biaojie.handle.streams import FrameReader
 from biaojie.handle.values import type_matches
-from biaojie.net import policy as limits
-from biaojie.net.http_server import HttpServer
 from biaojie.net.ratelimit import RateLimiter
-from biaojie.net.tcp import bind_tcp, packed_host
 from biaojie.processes import log_lines
 from biaojie.processes.lifeline import tie_to_parent
-from biaojie.processes.recursor_page.application import Application, filtered
+from biaojie.processes.recursor_faces import Faces
+from biaojie.processes.recursor_page.application import filtered
+from biaojie.resolution.memory import Memory
 from biaojie.resolution.policy import EXPIRATION_S
 from biaojie.resolution.questions import Outcome, Policy, wire_identifier
-from biaojie.resolution.recursion import Memory
 
-IN_HAND_MAX = 2_000
+WALKS_MAX = 2_000
 """Walks going on at one time; what comes beyond is told to come back (RC 3)."""
 RECURSION_MAX = 10
 """A message that has been handed on this often is not handed on again (RC 6)."""
-UDP_PIECES_MAX = 24
-"""A longer reply would make this node an amplifier: silence, the client turns to TCP."""
-TCP_CONNECTIONS_MAX = 2_000
+
+_NOT_OURS_TO_SAY = frozenset({ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL, ResponseCode.AUTHENTICATION_NEEDED})
 
 log = structlog.get_logger("recursor")
 
@@ -109,7 +104,9 @@ class Recursor:
         rules = self.policy if follow_aliases else replace(self.policy, follow_aliases=False)
         outcome = await self.walker.resolve(identifier, fresh=fresh, policy=rules)
         self._seconds.observe(time.perf_counter() - started)
-        self._requests.labels(via, str(int(outcome.response_code))).inc()
+        # A label's values live for ever, and a stranger's node may reply with any number.
+        code = ResponseCode(outcome.response_code)
+        self._requests.labels(via, str(int(code)) if code.is_known else "other").inc()
         if outcome.error is not None and outcome.response_code == ResponseCode.ERROR:
             log.warning("walk failed", identifier=outcome.identifier, code=outcome.error.code, reason=outcome.message)
         return outcome
@@ -126,10 +123,12 @@ class Recursor:
         try:
             response = await self._respond(request, data, expiration, via)
             return encode_message(response)
-        except EncodeError as error:
+        except (EncodeError, NoNode) as error:
             return encode_message(_error(request, ResponseCode.ERROR, error.message, expiration))
-        except NoNode as error:
-            return encode_message(_error(request, ResponseCode.ERROR, error.message, expiration))
+        except Exception:
+            # The last line of defence: an asker gets an answer and the log the reason, whatever a node on the way sent.
+            log.exception("request failed", via=via)
+            return encode_message(_error(request, ResponseCode.ERROR, "递归节点内部错误。", expiration))
 
     async def _respond(self, request: Message, data: bytes, expiration: int, via: str) -> Message:
         body = request.body
@@ -137,7 +136,7 @@ class Recursor:
             return _error(request, ResponseCode.OPERATION_NOT_SUPPORTED, "递归节点只提供解析。", expiration)
         if request.header.recursion_count > RECURSION_MAX:
             return _error(request, ResponseCode.RECURSION_COUNT_TOO_HIGH, "递归次数过多。", expiration)
-        if self.walker.tally.in_flight >= IN_HAND_MAX:
+        if self.walker.tally.in_flight >= WALKS_MAX:
             return _error(request, ResponseCode.SERVER_TOO_BUSY, "递归节点繁忙，请稍后再试。", expiration)
         follow = not any(type_matches("HS_ALIAS", type_) for type_ in body.types)
         outcome = await self._resolve(_identifier(body.handle), False, follow, via)
@@ -160,8 +159,8 @@ class Recursor:
 
 
 def _said(code: int) -> int:
-    """The code an asker is given: a referral that could not be followed is this node's failure, not its advice."""
-    return ResponseCode.ERROR if code in (ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL) else code
+    """The code an asker is given: a referral or a challenge that could not be met is this node's failure, not its advice."""
+    return ResponseCode.ERROR if code in _NOT_OURS_TO_SAY else code
 
 
 def _error(request: Message, code: int, message: str, expiration: int) -> Message:
@@ -205,171 +204,6 @@ class _Gauges:
         yield CounterMetricFamily("biaojie_recursor_questions", "Questions sent to nodes", value=tally.questions)
         yield CounterMetricFamily("biaojie_recursor_failures", "Questions without a usable reply", value=tally.failures)
         yield GaugeMetricFamily("biaojie_recursor_ready", "1 when there is a root site", value=int(self._recursor.is_ready()))
-
-
-# -- sockets -----------------------------------------------------------------------------------------------------
-
-
-class UdpFace(asyncio.DatagramProtocol):
-    """Datagrams: pieces joined, each request a task, the reply cut into packets again."""
-
-    def __init__(self, recursor: Recursor) -> None:
-        self._recursor = recursor
-        self._joiner = Reassembler()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)  # the loop's own class does not say it is one
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        now_s = time.monotonic()
-        limiter = self._recursor.limiter
-        if limiter is not None and not limiter.allows(packed_host(addr), now_s):
-            return  # a forged source is easily made: silence
-        try:
-            whole = self._joiner.add(addr, data, now_s) if len(data) >= PACKET_SIZE or data[2:3] > b"\x1f" else data
-        except HandleError:
-            whole = data
-        if whole is None or len(self._tasks) >= IN_HAND_MAX:
-            return
-        task = asyncio.get_running_loop().create_task(self._reply(whole, addr))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _reply(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        reply = await self._recursor.reply_to(data, via="udp")
-        if reply is None or self._transport is None:
-            return
-        packets = split(reply)
-        if len(packets) <= UDP_PIECES_MAX:
-            for packet in packets:
-                self._transport.sendto(packet, addr)
-
-    def close(self) -> None:
-        """Take no more requests."""
-        if self._transport is not None:
-            self._transport.close()
-
-
-class TcpFace(asyncio.Protocol):
-    """One connection: requests run beside each other, the connection stays while they carry KC."""
-
-    def __init__(self, recursor: Recursor, connections: set[TcpFace], idle_s: float) -> None:
-        self._recursor = recursor
-        self._connections = connections
-        self._idle_s = idle_s
-        self._frames = FrameReader()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._ending = False
-        self._host = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        if len(self._connections) >= TCP_CONNECTIONS_MAX:
-            transport.abort()
-            return
-        self._connections.add(self)
-        self._host = packed_host(transport.get_extra_info("peername"))
-        self._wait(self._idle_s)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        if self._ending:
-            return
-        try:
-            messages = self._frames.feed(data)
-        except HandleError as error:
-            self._end(early_error(data, expiration=int(clock.time_s()) + EXPIRATION_S.value, message=error.message))
-            return
-        self._wait(limits.TCP_MESSAGE_S.value if self._frames.buffered else self._idle_s)
-        for message in messages:
-            limiter = self._recursor.limiter
-            if limiter is not None and not limiter.allows(self._host, time.monotonic()):
-                expiration = int(clock.time_s()) + EXPIRATION_S.value
-                self._end(
-                    early_error(message, expiration=expiration, code=ResponseCode.SERVER_TOO_BUSY, message="查询过于频繁。")
-                )
-                return
-            self._ending = self._ending or not message[28] & (FLAG_KC >> 24)
-            task = asyncio.get_running_loop().create_task(self._reply(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._replied)
-            if self._ending:
-                return
-
-    async def _reply(self, message: bytes) -> None:
-        reply = await self._recursor.reply_to(message, via="tcp")
-        if reply is not None and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(reply)
-
-    def _replied(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._ending and not self._tasks:
-            self._end(b"")
-
-    def _wait(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
-
-    def _end(self, last: bytes) -> None:
-        self._ending = True
-        if self._transport is not None and not self._transport.is_closing():
-            if last:
-                self._transport.write(last)
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Cut the peer off."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-class Faces:
-    """Every socket of the node."""
-
-    def __init__(self, recursor: Recursor, settings: Settings) -> None:
-        self._recursor = recursor
-        self._settings = settings
-        self._udp: list[UdpFace] = []
-        self._tcp: list[asyncio.Server] = []
-        self._connections: set[TcpFace] = set()
-        self._http = HttpServer(Application(recursor))
-
-    async def open(self) -> None:
-        """Listen on every address of the settings; raises OSError when one is taken."""
-        loop = asyncio.get_running_loop()
-        for text in self._settings.handle_udp:
-            _, face = await loop.create_datagram_endpoint(lambda: UdpFace(self._recursor), local_addr=split_address(text))
-            self._udp.append(face)
-        for text in self._settings.handle_tcp:
-            sock = bind_tcp(*split_address(text))
-            server = await loop.create_server(
-                lambda: TcpFace(self._recursor, self._connections, self._settings.tcp_idle_s), sock=sock,
-                backlog=limits.TCP_BACKLOG.value,
-            )  # fmt: skip
-            self._tcp.append(server)
-        await self._http.start([bind_tcp(*split_address(text)) for text in self._settings.handle_http])
-
-    async def close(self) -> None:
-        """Take no more requests and let the replies in hand leave."""
-        for face in self._udp:
-            face.close()
-        for server in self._tcp:
-            server.close()
-        await self._http.stop()
-        for connection in list(self._connections):
-            connection.abort()
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

@@ -33,5 +33,15 @@ class RegistryConfig(AppConfig):
             schedule.ScheduleRow(
                 name="registry-routing", title="完成路由变更", task="registry.routing", cadence="every 1 minute", lane="realtime"
             ),
+            schedule.ScheduleRow(
+                name="registry-usage", title="装载解析计数", task="registry.load_usage", cadence="every 1 minute"
+            ),
+            schedule.ScheduleRow(
+                name="registry-usage-purge",
+                title="清理过期的每秒解析量",
+                task="registry.purge_usage",
+                cadence="daily 03:40",
+                lane="bulk",
+            ),
         ):
             schedule.declare(row)

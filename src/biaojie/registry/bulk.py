@@ -116,10 +116,8 @@ def list_loads(*, prefix: str, user: User | None = None, limit: int = 100) -> li
 def errors_of(load: BulkLoad, *, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """The refused rows in order, `{"row", "handle", "errors": [{code, pointer, message}]}`; streamed."""
     rows = BulkError.objects.filter(load=load).order_by("row", "id").values("row", "handle", "errors")
-    if limit is not None:
-        yield from rows[:limit]
-    else:
-        yield from rows.iterator(chunk_size=2000)
+    for row in rows[:limit] if limit is not None else rows.iterator(chunk_size=2000):
+        yield {"row": row["row"], "handle": row["handle"], "errors": row["errors"]}
 
 
 def as_load(load: BulkLoad) -> dict[str, Any]:
@@ -202,9 +200,9 @@ def _write_chunk(load: BulkLoad, target: Target, staging: Staging, chunk: Chunk)
             faults += repeated
             wanted -= len(repeated)
     written = write(target, span, clock.now())
-    if written.count < wanted:
+    if written.changes < wanted:
         faults += refused(target, span, written)
-    return written.count, faults
+    return written.changes, faults
 
 
 def _take_atomic(load: BulkLoad, target: Target, chunks: Iterable[Chunk], end: Finish) -> None:
@@ -242,8 +240,8 @@ def _write_slices(target: Target, staging: Staging) -> tuple[int, list[Fault]]:
     now = clock.now()
     for span, count in staging.slices():
         written = write(target, span, now)
-        accepted += written.count
-        if written.count < count:
+        accepted += written.changes
+        if written.changes < count:
             faults += refused(target, span, written)
     return accepted, faults
 

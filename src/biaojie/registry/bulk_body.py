@@ -92,7 +92,7 @@ def ahead(items: Iterator[T], *, depth: int = CHUNKS_AHEAD) -> Iterator[Iterator
                 if stop.is_set():
                     return
             offer(None, None)
-        except BaseException as fault:  # noqa: BLE001 - handed over, whatever it is
+        except BaseException as fault:  # handed over, whatever it is
             offer(None, fault)
 
     def consume() -> Iterator[T]:

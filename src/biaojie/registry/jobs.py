@@ -9,7 +9,7 @@ from django.conf import settings
 from biaojie.foundation.jobs.queue import task
 from biaojie.foundation.nodes.errors import NotEstablished
 from biaojie.foundation.nodes.operations import this_node
-from biaojie.registry import operations, operations_routing
+from biaojie.registry import operations, operations_routing, usage
 from biaojie.registry.publisher import Publisher
 
 
@@ -33,3 +33,15 @@ def sync_verdicts(due_at: str = "") -> int:
 def finish_routing(due_at: str = "") -> int:
     """Takes up checks that a crash cut short, and ends the old addresses of changes whose TTL has passed."""
     return operations_routing.recheck_proposed() + operations_routing.settle_due()
+
+
+@task("registry.load_usage", attempts=1)
+def load_usage(due_at: str = "") -> int:
+    """Loads the counter files that resolvers have left; gives how many were new."""
+    return usage.load_spool(settings.NODE.node_dir / "spool")
+
+
+@task("registry.purge_usage", lane="bulk")
+def purge_usage(due_at: str = "") -> int:
+    """Removes per-second counts past their term."""
+    return usage.purge()

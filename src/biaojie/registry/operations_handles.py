@@ -113,6 +113,12 @@ def served_prefix(name: str, user: User | None = None) -> Prefix:
     return _served_prefix(name, user)
 
 
+def speaks_for(user: User, prefix: str) -> None:
+    """Raises `NotAllowed` for a person of an enterprise that does not hold the prefix."""
+    if user.role == "enterprise" and not _speaks_for(user, prefix):
+        raise NotAllowed(pointer="prefix", name=prefix)
+
+
 def _write(
     *,
     actor: object,

@@ -52,7 +52,7 @@ def current_entries() -> Iterator[Entry]:
     for key, version, content in zones():
         yield zone_entry(key.encode(), version, owner=content["owner"], refer=content.get("refer", ""))
     for claim in RouteClaim.objects.filter(removed_at=None).order_by("id"):
-        yield route_entry(route_octets(route_key(claim)), claim.version, _route(route_content_of(claim)))
+        yield route_entry(route_octets(route_key(claim)), claim.version, route_content(claim))
     with transaction.atomic(), connection.connection.cursor(name="biaojie_publication") as cursor:
         cursor.itersize = _BATCH
         cursor.execute(_LIVE_HANDLES)
@@ -127,6 +127,11 @@ def route_content_of(claim: RouteClaim) -> dict[str, Any]:
         "owner": claim.owner,
         "final": claim.final,
     }
+
+
+def route_content(claim: RouteClaim) -> RouteContent:
+    """What the publication says of a claim."""
+    return _route(route_content_of(claim))
 
 
 def site_content_of(site: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Reading order: `policy` (the numbers, as rows), `errors`, `entries` (what a publ
 reading side), `environment`, `index`, `reader` and `writing` (LMDB generations: shared, swapped, looked up, filled),
 `routes` (narrowest covering interval), `answers` and `authority` (what this node answers; octets in, octets out),
 `fastpath` (the common request, recognised by its octets), `counters` (what 表3, 表8 and 附件2 count); then `cache`,
-`questions` and `recursion`: a resolver that asks others.
+`questions`, `memory` and `recursion`: a resolver that asks others.
 
 No sockets here (`net` has them) and no business rules: what is public was decided by whoever wrote the publication.
 """

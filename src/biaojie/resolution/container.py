@@ -102,7 +102,7 @@ class ContainerReader:
         self._head = _exactly(source, length)
         try:
             self.header = _header_decoder.decode(self._head)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise NotAContainer(reason=str(error)) from None
 
     def __iter__(self) -> Iterator[bytes]:

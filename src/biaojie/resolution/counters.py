@@ -241,7 +241,7 @@ def read_spool(path: Path) -> Spool:
     """The spool in a file; raises `SpoolInvalid`."""
     try:
         spool = msgspec.json.decode(path.read_bytes(), type=Spool)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SpoolInvalid(file=path.name, reason=str(error)) from None
     if spool.form != FORM:
         raise SpoolInvalid(file=path.name, reason=f"不认识的格式 {spool.form[:40]}")

@@ -96,7 +96,7 @@ def decode_entry(record: bytes) -> Entry:
     """The entry in a container record; raises `EntryInvalid`."""
     try:
         return _entry.decode(record)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EntryInvalid(kind="?", key="?", reason=str(error)) from None
 
 
@@ -129,7 +129,7 @@ def handle_content(entry: Entry) -> HandleContent:
     """What a handle entry says; raises `EntryInvalid`."""
     try:
         return _handle.decode(entry.content or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(entry, str(error)) from None
 
 
@@ -137,7 +137,7 @@ def zone_content(entry: Entry) -> ZoneContent:
     """What a zone entry says; raises `EntryInvalid`."""
     try:
         return _zone.decode(entry.content or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(entry, str(error)) from None
 
 
@@ -145,7 +145,7 @@ def route_content(entry: Entry) -> RouteContent:
     """What a route entry says; raises `EntryInvalid`."""
     try:
         content = _route.decode(entry.content or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(entry, str(error)) from None
     if content.low >= content.high:
         raise _invalid(entry, "区间为空")

@@ -92,7 +92,7 @@ def decode_manifest(data: bytes) -> Manifest:
         raise ManifestInvalid(reason="清单过长")
     try:
         manifest = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestInvalid(reason=str(error)) from None
     if manifest.form != FORM:
         raise ManifestInvalid(reason=f"不认识的格式 {manifest.form[:40]}")

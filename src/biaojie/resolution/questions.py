@@ -110,6 +110,7 @@ class Policy:
     max_questions: int = 40
     max_depth: int = 20
     max_aliases: int = 10
+    max_addresses: int = 64
     answer_ttl_max_s: int = 2 * 86_400
     delegation_ttl_max_s: int = 300
     route_ttl_s: int = 60
@@ -269,8 +270,11 @@ def sites_in(values: Iterable[HandleValue], types: tuple[str, ...]) -> tuple[Sit
 def is_allowed(host: str, *, allow_private: bool) -> bool:
     """May an address that came out of a record be asked? Names never, private ranges only where the setting says so.
 
-    An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as itself.
+    An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as itself. An address with a zone (`%eth0`) means this
+    machine's own links, and the zone's text would stand in a URL unread: never.
     """
+    if "%" in host:
+        return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -281,11 +285,13 @@ def is_allowed(host: str, *, allow_private: bool) -> bool:
             inner = ipaddress.IPv4Address(address.packed[12:])
         if inner is not None:
             return is_allowed(str(inner), allow_private=allow_private)
-    elif address.is_reserved:
+    if address.is_reserved and not address.is_loopback:  # ::1 lies in a reserved block
         return False
     if address.is_multicast or address.is_unspecified or address.is_link_local:
         return False
-    return allow_private or address.is_global
+    # `is_global` does not know the site-local block (fec0::/10), which networks still use behind their border.
+    is_site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return allow_private or (address.is_global and not is_site_local)
 
 
 def handle_of(identifier: Identifier) -> str:

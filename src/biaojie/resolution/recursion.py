@@ -8,13 +8,14 @@ the other code systems follow routes (附件1 表2, 表7) over HTTP. Who was ask
      ▲                 ▲
      └─────────────────┴── asked again past the cache when every cached address of the next node fails
 
-`Memory` is what walks share. It is a cache: dropping it changes the time a walk takes, never its result.
+What walks share (`memory.Memory`) is a cache: dropping it changes the time a walk takes, never its result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain, islice
 from typing import TypeVar
 
 from biaojie.codes.identifier import Identifier
@@ -22,7 +23,8 @@ from biaojie.codes.systems import System
 from biaojie.handle.codes import ResponseCode
 from biaojie.handle.sites import Site
 from biaojie.handle.values import HandleValue, ascii_upper
-from biaojie.resolution.cache import Endpoint, Latencies, TtlCache
+from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.memory import Answer, Level, Memory, answer_weight, level_identity, level_weight
 from biaojie.resolution.questions import (
     REFERRALS,
     AliasLoop,
@@ -71,43 +73,6 @@ _STALE = frozenset({ResponseCode.OUT_OF_DATE_SITE_INFO, ResponseCode.SERVER_NOT_
 
 _T = TypeVar("_T")
 _Talk = Generator[Question, "Reply | RouteReply | None", _T]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the cache holds for one identifier."""
-
-    response_code: int
-    values: tuple[HandleValue, ...] = ()
-    node: str = ""
-    verified: bool = False
-    message: str = ""
-    error: WalkError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """A node as a walk sees it: its sites, or bare addresses for routes; `key` is its cache key, empty for the root."""
-
-    key: str
-    node: str
-    sites: tuple[Site, ...] = ()
-    endpoints: tuple[Endpoint, ...] = ()
-    cached: bool = False
-
-
-class Memory:
-    """What walks share: answers, absences, delegations, latencies; forgets all when the root site changes."""
-
-    def __init__(self, *, entries: int = 200_000, octets: int = 64 * 1024 * 1024) -> None:
-        self.answers: TtlCache[str, Answer] = TtlCache(entries, octets)
-        self.negatives: TtlCache[str, Answer] = TtlCache(max(1, entries // 4), octets // 4)
-        self.delegations: TtlCache[str, Level] = TtlCache(max(1, entries // 4), octets // 2)
-        self.latencies = Latencies()
-
-    def clear(self) -> None:
-        for cache in (self.answers, self.negatives, self.delegations):
-            cache.clear()
 
 
 class _Ended(Exception):
@@ -244,12 +209,11 @@ class Walk:
         """Keep an answer for its TTL; how long that is, in seconds."""
         if answer.response_code == ResponseCode.SUCCESS:
             ttl_s = min(values_ttl(answer.values, self.now_s), float(self.policy.answer_ttl_max_s))
-            weight = 256 + sum(len(v.data) + 160 for v in answer.values)
-            self.memory.answers.put(key, answer, ttl_s=ttl_s, now_s=self.now_s, weight=weight)
+            self.memory.answers.put(key, answer, ttl_s=ttl_s, now_s=self.now_s, weight=answer_weight(key, answer))
             self.memory.negatives.drop(key)
             return ttl_s
         ttl_s = float(self.policy.negative_ttl_s)
-        self.memory.negatives.put(key, answer, ttl_s=ttl_s, now_s=self.now_s)
+        self.memory.negatives.put(key, answer, ttl_s=ttl_s, now_s=self.now_s, weight=answer_weight(key, answer))
         self.memory.answers.drop(key)
         return ttl_s
 
@@ -334,8 +298,7 @@ class Walk:
 
     def _keep(self, level: Level, values: Iterable[HandleValue]) -> Level:
         ttl_s = min(values_ttl(values, self.now_s), float(self.policy.delegation_ttl_max_s))
-        weight = 512 + 256 * sum(len(site.servers) for site in level.sites)
-        self.memory.delegations.put(level.key, level, ttl_s=ttl_s, now_s=self.now_s, weight=weight)
+        self.memory.delegations.put(level.key, level, ttl_s=ttl_s, now_s=self.now_s, weight=level_weight(level))
         return level
 
     def _delegation(self, prefix: str, depth: int) -> _Talk[Level]:
@@ -426,7 +389,8 @@ class Walk:
             node = ("二级节点", "企业节点")[min(depth, 2) - 1] + (f" {reply.matched}" if reply.matched else "")
             level = Level(key=f"C:{key}", node=node, endpoints=reply.next)
             if reply.final:
-                self.memory.delegations.put(level.key, level, ttl_s=self.policy.route_ttl_s, now_s=self.now_s)
+                ttl_s = float(self.policy.route_ttl_s)
+                self.memory.delegations.put(level.key, level, ttl_s=ttl_s, now_s=self.now_s, weight=level_weight(level))
                 return level
             if level_identity(level) in visited:
                 raise _Ended(ReferralLoop(handle=text, node=node))
@@ -474,12 +438,16 @@ class Walk:
         return unhelpful
 
     def _targets(self, level: Level, request: Request) -> tuple[Target, ...]:
-        """The addresses of a node for this request, best first, without those that failed before or are not allowed."""
-        found: dict[Endpoint, Target] = {endpoint: Target(endpoint=endpoint) for endpoint in level.endpoints}
+        """The addresses of a node for this request, best first, without those that failed before or are not allowed.
+
+        Of a record that names thousands of addresses only the first `max_addresses` are looked at.
+        """
         handle = request.handle if isinstance(request, HandleRequest) else None
-        for site in level.sites:
-            for target in targets_of(site, handle):
-                found.setdefault(target.endpoint, target)
+        bare = (Target(endpoint=endpoint) for endpoint in level.endpoints)
+        named = (target for site in level.sites for target in targets_of(site, handle))
+        found: dict[Endpoint, Target] = {}
+        for target in islice(chain(bare, named), self.policy.max_addresses):
+            found.setdefault(target.endpoint, target)
         usable = []
         web_only = handle is None
         for endpoint in found:
@@ -514,11 +482,6 @@ def node_title(prefix: str, above: Level, sites: tuple[Site, ...]) -> str:
         return above.node
     kinds = {1: ROOT_NODE, 2: "二级节点"}
     return f"{kinds.get(prefix.count('.') + 1, '企业节点')} {prefix}"
-
-
-def level_identity(level: Level) -> frozenset[Endpoint]:
-    """The addresses by which a walk recognises a node it has been at."""
-    return frozenset(level.endpoints) | {endpoint for site in level.sites for endpoint in addresses_of(site)}
 
 
 def _refusal(node: str, reply: Reply) -> WalkError:

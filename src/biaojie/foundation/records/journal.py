@@ -69,7 +69,7 @@ class Written(NamedTuple):
     """What `write_from` wrote: the change set (None without changes) and how many changes are in it."""
 
     set_id: int | None
-    count: int
+    changes: int
 
 
 class ChangeSetWriter:

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -27,14 +26,14 @@ from biaojie.client.errors import NoNode
 from biaojie.codes.parsing import recognise
 from biaojie.handle.codes import ResponseCode, http_status
 from biaojie.handle.json_form import response_json, value_to_json
+from biaojie.handle.messages import MEDIA_TYPE, is_message_type
 from biaojie.handle.values import HandleValue, type_matches
+from biaojie.net import policy as limits
 from biaojie.net.ratelimit import RateLimiter
+from biaojie.net.tcp import packed_peer
 from biaojie.processes.recursor_page import rendering
 from biaojie.resolution.questions import NoAnswer, NoRoute, Outcome, Step, WalkTimeout
 
-TUNNEL_TYPE = "application/x-hdl-message"
-BODY_MAX = 262_164
-BODY_S = 10.0
 JSON_TYPE = "application/json; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 OPEN_TO_ALL = ("access-control-allow-origin", "*")
@@ -102,7 +101,7 @@ class Application:
         if (
             limiter is not None
             and path not in ("/healthz", "/metrics")
-            and not limiter.allows(_source(scope.client), time.monotonic())
+            and not limiter.allows(packed_peer(scope.client), time.monotonic())
         ):
             return self._problem(scope, 429, ResponseCode.SERVER_TOO_BUSY, "查询过于频繁，请稍后再试。", [("retry-after", "2")])
         if scope.method == "POST":
@@ -123,6 +122,8 @@ class Application:
                 return self._static(path.removeprefix("/static/"))
         except NoNode as error:
             return self._problem(scope, 503, ResponseCode.ERROR, error.message)
+        except _TooManyParameters:
+            return self._problem(scope, 400, ResponseCode.PROTOCOL_ERROR, "查询参数过多。")
         return self._problem(scope, 404, ResponseCode.ERROR, "没有这个地址。")
 
     # -- resolution ----------------------------------------------------------------------------------------------
@@ -163,13 +164,13 @@ class Application:
         return self._page(status_of(outcome, outcome.response_code), identifier=text, outcome=outcome)
 
     async def _tunnel(self, scope: Any, protocol: Any) -> Reply:
-        if scope.headers.get("content-type", "").partition(";")[0].strip().lower() != TUNNEL_TYPE:
-            return self._problem(scope, 415, ResponseCode.PROTOCOL_ERROR, f"只接受 {TUNNEL_TYPE}。")
+        if not is_message_type(scope.headers.get("content-type", "")):
+            return self._problem(scope, 415, ResponseCode.PROTOCOL_ERROR, f"只接受 {MEDIA_TYPE}。")
         length = scope.headers.get("content-length", "")
-        if not length.isdigit() or int(length) > BODY_MAX + 1:
+        if not (length.isascii() and length.isdigit() and len(length) <= 8) or int(length) > limits.HTTP_BODY_MAX.value + 1:
             return self._problem(scope, 413, ResponseCode.PROTOCOL_ERROR, "须注明长度，且不超过报文上限。")
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(limits.HTTP_BODY_S.value):
                 data: bytes = await protocol()
         except TimeoutError:
             return self._problem(scope, 408, ResponseCode.PROTOCOL_ERROR, "接收请求超时。")
@@ -178,7 +179,7 @@ class Application:
         reply = await self.service.reply_to(data, via="http")
         if reply is None:
             return self._problem(scope, 400, ResponseCode.PROTOCOL_ERROR, "不是请求报文。")
-        return 200, [("content-type", TUNNEL_TYPE), ("cache-control", "no-store")], reply
+        return 200, [("content-type", MEDIA_TYPE), ("cache-control", "no-store")], reply
 
     # -- the page and the rest -----------------------------------------------------------------------------------
 
@@ -286,12 +287,36 @@ def _json(status: int, form: Mapping[str, Any], headers: Headers | None = None) 
     return (
         status,
         [("content-type", JSON_TYPE), OPEN_TO_ALL, ("x-content-type-options", "nosniff"), *(headers or [])],
-        _JSON.encode(form),
+        _encoded(form),
     )
 
 
+def _encoded(form: Mapping[str, Any]) -> bytes:
+    try:
+        return _JSON.encode(form)
+    except UnicodeEncodeError:
+        # An alias, a message or a handle from elsewhere that is not UTF-8: shown as far as JSON can.
+        return _JSON.encode(_shown(form))
+
+
+def _shown(item: Any) -> Any:
+    """A JSON value whose texts have what is no Unicode in them written out."""
+    if isinstance(item, str):
+        return item.encode("utf-8", "backslashreplace").decode()
+    if isinstance(item, Mapping):
+        return {_shown(key): _shown(value) for key, value in item.items()}
+    return [_shown(value) for value in item] if isinstance(item, list) else item
+
+
+class _TooManyParameters(Exception):
+    """Ends a request whose query has more fields than anybody needs."""
+
+
 def _query(scope: Any) -> dict[str, list[str]]:
-    return parse_qs(scope.query_string, keep_blank_values=True, max_num_fields=200)
+    try:
+        return parse_qs(scope.query_string, keep_blank_values=True, max_num_fields=200)
+    except ValueError:
+        raise _TooManyParameters from None
 
 
 def _filters(query: Mapping[str, list[str]]) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -304,12 +329,3 @@ def _prefers_json(accept: str) -> bool:
 
 def _prefers_html(accept: str) -> bool:
     return "text/html" in accept
-
-
-def _source(client: str) -> bytes:
-    """The peer's address as octets, from `host:port` or `[v6]:port`."""
-    host = client.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-    except OSError:
-        return b""
