@@ -123,7 +123,7 @@ def test_kill_of_the_supervisor_ends_everything_and_the_next_up_recovers(
     for _ in range(1 if bounded else 3):
         known = chain.api("enterprise", "operator").register(f"88.100.1/before-{time.time_ns()}")["identifier"]
         with Registering(chain, f"supervisor-{time.time_ns()}") as work:
-            assert wait_until(lambda: len(work.held) > 20, 60) is not None  # noqa: B023
+            assert wait_until(lambda: len(work.held) > 20, 60) is not None
             process = chain.process
             assert process is not None
             killed = time.monotonic()

@@ -77,7 +77,7 @@ def join_datagrams(data: bytes) -> None:
     """Several packets of several peers, as long as the first octet of each says, through one bounded reassembler."""
     joiner = Reassembler(max_bytes=4096, per_peer=3)
     position, number = 0, 0
-    while position < len(data):
+    while position < len(data) and number < 24:
         size = 2 * data[position]
         packet = data[position + 1 : position + 1 + size]
         position += 1 + size
@@ -219,7 +219,22 @@ def _streams() -> list[bytes]:
 
 _JSON_WORDS = ("{", "}", "[", "]", '"', ":", ",", "null", "true", "1e9", "\\u0000", "\\ud800", "format", "value", "index", "type")
 _VALUE_WORDS = (*_JSON_WORDS, "admin", "vlist", "site", "key", "base64", "hex", "string", "permissions", "references", "servers")
-_CODE_WORDS = ("88.100", "0.NA/", "urn:oid:", "did:bid:", "VAA", "E=", "Ecode:", "(01)", "(10)", "/01/", "https://", "%2F", "-", "～")
+_CODE_WORDS = (
+    "88.100",
+    "0.NA/",
+    "urn:oid:",
+    "did:bid:",
+    "VAA",
+    "E=",
+    "Ecode:",
+    "(01)",
+    "(10)",
+    "/01/",
+    "https://",
+    "%2F",
+    "-",
+    "～",
+)
 _TOML_WORDS = ("[", "]", "=", '"', "\n", ".", "role", "clock_scale", "nan", "inf", "1979-05-27", "0x", "handle_udp", "::1")
 
 

@@ -131,6 +131,16 @@ def test_memory_stays_bounded_under_a_flood_of_first_pieces() -> None:
     assert len(joiner) <= 10
 
 
+def test_memory_stays_bounded_under_a_flood_of_last_pieces_of_one_octet() -> None:
+    last = split(response_of(PIECE_SIZE + 20 + 1))[1]
+    joiner = Reassembler(max_messages=10)
+
+    for number in range(1000):
+        joiner.add(number, last, 0.0)
+
+    assert (len(last), len(joiner), joiner.held_bytes) == (21, 10, 10)
+
+
 def test_one_peer_cannot_push_out_another() -> None:
     packets = split(response_of(600))
     joiner = Reassembler(per_peer=4)

@@ -13,9 +13,14 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
+import pytest
 from node_under_test import LONG, OWNER, URL, Node, ask_udp, handle_row, question, read, start_node
 
+from biaojie.processes.resolver import Following
 from biaojie.resolution.counters import merge_spools, read_spool
+from biaojie.resolution.follower import FollowReport
+from biaojie.resolution.index import Index
 from biaojie.resolution.publication import PublicationWriter
 
 Starting = Callable[..., Node]
@@ -114,6 +119,34 @@ def test_resolver_taken_port_ends_with_a_plain_word(starting: Starting) -> None:
         second = start_node(node.folder, **{name: f"{host}:{port}"})
 
         assert second.end() == 1
+
+
+def test_resolver_wrong_setting_ends_with_a_plain_word(tmp_path: Path) -> None:
+    node = start_node(tmp_path, tcp_idle_s="never")
+
+    assert node.end() == 1
+
+
+def test_following_outlives_whatever_a_poll_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index.open(tmp_path / "index")
+    following = Following(str(tmp_path / "publication"), index)
+    polls = iter([lmdb.DiskError("No space left on device")])
+    real = following._follower.poll
+
+    def poll() -> FollowReport:
+        if (error := next(polls, None)) is not None:
+            raise error
+        return real()
+
+    monkeypatch.setattr(following._follower, "poll", poll)
+    following.start()
+    until(lambda: "No space left" in following.problem)
+    PublicationWriter(tmp_path / "publication", node="second").start([handle_row("88.100.1/a", URL)], 1)
+
+    until(lambda: index.serial == 1)
+    until(lambda: following.problem == "")
+    following.stop()
+    index.close()
 
 
 def test_resolver_more_udp_workers_share_the_port_and_count_all(starting: Starting) -> None:

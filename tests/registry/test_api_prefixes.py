@@ -145,6 +145,27 @@ def test_node_takes_up_a_prefix_its_unit_applied_for_at_the_desk(second: None, c
     assert (status, Prefix.objects.get(name="88.100.7").peer_id) == (200, node.peer.node_id)
 
 
+def test_node_cannot_take_up_a_prefix_its_code_does_not_name(second: None, child: Callable[..., Child]) -> None:
+    operations.apply_prefix(actor="li", name="88.100.7", registrant=MAKER)
+    stranger = child("enterprise", ["88.100.8"])
+
+    status, answer = stranger.call(
+        "POST", "/prefixes", {"name": "88.100.7", "registrant": {"name": MAKER[0], "credit_code": MAKER[1]}}
+    )
+
+    assert (status, answer["errors"][0]["code"], Prefix.objects.get(name="88.100.7").peer_id) == (422, "REG-115", "")
+
+
+@pytest.mark.parametrize("port", [True, "2641", 2641.0])
+def test_routing_port_of_another_type_is_refused(second: None, port: object) -> None:
+    hold_prefix("88.100.7", unit=MAKER)
+    body = {"endpoints": [{"ip_type": 4, "ip": "127.0.0.1", "protocol": "TCP", "port": port}]}
+
+    status, answer = As("operator")("PUT", "/prefixes/88.100.7/routing", body)
+
+    assert (status, answer["errors"][0]["pointer"]) == (422, "/body/endpoints/0/port")
+
+
 def test_unsigned_call_to_a_node_address_refused(second: None) -> None:
     answer = Client().get("/api/v1/peer/prefixes/88.100")
 

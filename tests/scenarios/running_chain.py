@@ -329,10 +329,10 @@ def _names(text: bytes, folder: bytes) -> bool:
     """Whether the folder occurs as a whole path (`/tmp/a`, not `/tmp/ab`) in settings, options or an environment."""
     at = text.find(folder)
     while at >= 0:
-        if text[at + len(folder) : at + len(folder) + 1] in (b"", b"\0", b"/", b" "):
-            # The asking command itself carries the folder in $BIAOJIE_DATA; a process of the chain never does.
-            if text[max(0, at - 13) : at] != b"BIAOJIE_DATA=":
-                return True
+        is_whole = text[at + len(folder) : at + len(folder) + 1] in (b"", b"\0", b"/", b" ")
+        # The asking command itself carries the folder in $BIAOJIE_DATA; a process of the chain never does.
+        if is_whole and not text[:at].endswith(b"BIAOJIE_DATA="):
+            return True
         at = text.find(folder, at + 1)
     return False
 

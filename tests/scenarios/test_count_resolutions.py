@@ -33,7 +33,7 @@ class Asked:
     since: datetime
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def asked(chain: Chain) -> Iterator[Asked]:
     """Asks, then ends the resolver gently: what it counted is spooled at once, and the supervisor starts it again."""
     desk = chain.api("second", "operator")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from pyhandle.handleclient import PyHandleClient
-from running_chain import Api, Chain, quoted, texts, url_value, wait_until
+from running_chain import Api, Chain, texts, url_value, wait_until
 
 from biaojie.base.settings import split_address
 from biaojie.client.blocking import BlockingClient
@@ -121,9 +121,9 @@ def test_strangers_client_reads_records_of_every_node(chain: Chain) -> None:
 
         read[name] = client.retrieve_handle_record_json(handle)
 
-    assert {name: (record["responseCode"], bool(record["values"])) for name, record in read.items()} == {
-        name: (1, True) for name in chain.nodes
-    }
+    assert {name: (record["responseCode"], bool(record["values"])) for name, record in read.items()} == dict.fromkeys(
+        chain.nodes, (1, True)
+    )
 
 
 # ---- time

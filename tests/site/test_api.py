@@ -7,6 +7,7 @@ import importlib
 import pytest
 from django.test import Client, override_settings
 
+from biaojie.foundation.accounts import operations, tokens
 from biaojie.foundation.ui.envelope import DOCUMENTED
 
 ROLES = ("top", "second", "enterprise", "escrow")
@@ -59,3 +60,20 @@ def test_urls_module_of_every_role_names_its_error_views(role: str) -> None:
     module = importlib.import_module(f"biaojie.site.urls.{role}")
 
     assert [getattr(module, f"handler{code}").rpartition(".")[0] for code in (400, 403, 404, 500)] == ["biaojie.site.views"] * 4
+
+
+def test_csrf_refused_answered_in_the_envelope() -> None:
+    answer = Client(enforce_csrf_checks=True).generic("PROPFIND", "/healthz")
+
+    assert (answer.status_code, answer.json()["status"]) == (403, -3)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/prefixes/88.100%00", "/prefixes?after=%00", "/identifiers?prefix=%00"])
+def test_text_that_no_column_holds_is_refused(client: Client, path: str) -> None:
+    user = operations.create_user(actor="test", username="li.na", password="qingdao-2026-harbour", role="operator")
+    token, _ = tokens.issue(user)
+
+    answer = client.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "API-422")

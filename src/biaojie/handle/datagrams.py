@@ -60,12 +60,15 @@ class Reassembler:
     """Joins packets by (peer, request id), in bounded memory, giving up on a message 5 seconds after its first packet.
 
     Time is passed in, in seconds of any monotonic clock. A packet costs at most its own octets: nothing is allocated for the
-    length a packet promises. When all peers together hold more than `max_bytes`, the oldest unfinished messages are dropped;
-    one peer holds at most `per_peer` unfinished messages, so that it cannot push out the others with many of them.
+    length a packet promises. When all peers together hold more than `max_bytes` or `max_messages` (a last piece may be one
+    octet, and its entry some hundred), the oldest unfinished messages are dropped; one peer holds at most `per_peer` unfinished messages, so that it cannot push out the others with many of them.
     """
 
-    def __init__(self, *, max_bytes: int = 4 * 1024 * 1024, per_peer: int = 8, lifetime_s: float = 5.0) -> None:
+    def __init__(
+        self, *, max_bytes: int = 4 * 1024 * 1024, max_messages: int = 8192, per_peer: int = 8, lifetime_s: float = 5.0
+    ) -> None:
         self.max_bytes = max_bytes
+        self.max_messages = max_messages
         self.per_peer = per_peer
         self.lifetime_s = lifetime_s
         self.held_bytes = 0
@@ -129,7 +132,7 @@ class Reassembler:
             content = b"".join(pending.pieces[number] for number in range(len(pending.pieces)))
             self._drop(key)
             return _message(packet, content)
-        while self.held_bytes > self.max_bytes:
+        while self.held_bytes > self.max_bytes or len(self._pending) > self.max_messages:
             self._drop(next(iter(self._pending)))
         return None
 

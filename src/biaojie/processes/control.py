@@ -75,7 +75,7 @@ def call(directory: Path, command: str, *, timeout_s: float = 60.0, **arguments:
 
 def _refusal(code: str, message: str) -> ProcessError:
     """The supervisor's refusal in its own words, as the kind of error that carries its code."""
-    kinds = [ProcessError, *ProcessError.__subclasses__()]
+    kinds: list[type[ProcessError]] = [ProcessError, *ProcessError.__subclasses__()]
     return next((kind for kind in kinds if kind.code == code), ProcessError)(message)
 
 

@@ -35,7 +35,7 @@ from biaojie.handle.messages import Message, decode_request, digest_request, ear
 from biaojie.handle.values import type_matches
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.processes import log_lines
-from biaojie.processes.lifeline import tie_to_parent
+from biaojie.processes.lifeline import leave, tie_to_parent
 from biaojie.processes.recursor_faces import Faces
 from biaojie.processes.recursor_page.application import filtered
 from biaojie.resolution.memory import Memory
@@ -240,3 +240,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave()

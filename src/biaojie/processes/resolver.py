@@ -26,6 +26,7 @@ from typing import Any, Final
 import structlog
 
 from biaojie.base import clock
+from biaojie.base.errors import SettingError
 from biaojie.base.settings import Settings, load, split_address
 from biaojie.net.http import Health, HttpApp
 from biaojie.net.http_server import HttpServer
@@ -37,7 +38,7 @@ from biaojie.net.responder import Responder
 from biaojie.net.tcp import TcpServer, bind_tcp
 from biaojie.net.udp import UdpServer
 from biaojie.processes import log_lines
-from biaojie.processes.lifeline import tie_to_parent
+from biaojie.processes.lifeline import leave, tie_to_parent
 from biaojie.resolution.counters import Counters
 from biaojie.resolution.errors import ResolutionError
 from biaojie.resolution.follower import WAITING, Follower, FollowReport
@@ -48,16 +49,18 @@ log = structlog.get_logger(__name__)
 FOLDER_POLL_S: Final = 0.05
 URL_POLL_S: Final = 1.0
 FLUSH_S: Final = 60.0
+FLUSH_PAUSE_S: Final = 1.0
 _LOOK_UP_S: Final = UDP_LOOK_UP_MS.value / 1000
 _WORKER_PAUSE_S: Final = 1.0
 
 
 class Following(threading.Thread):
-    """Polls the publication until told to stop; `report` is the last word."""
+    """Polls the publication until told to stop; `report` is the last word, `problem` why there is no newer one ("" if none)."""
 
     def __init__(self, source: str, index: Index) -> None:
         super().__init__(name="follower", daemon=True)
         self.report: FollowReport | None = None
+        self.problem = ""
         self._follower = Follower(source, index)
         self._pause_s = URL_POLL_S if "://" in source else FOLDER_POLL_S
         self._ending = threading.Event()
@@ -68,13 +71,18 @@ class Following(threading.Thread):
         while not self._ending.is_set():
             try:
                 report = self._follower.poll()
-            except (ResolutionError, OSError) as error:
-                word = str(error)
+            except Exception as error:
+                # Whatever it was (a full disk under LMDB, say): a thread that ended here would leave the node answering
+                # from an ageing index and calling itself healthy. The next poll tries again.
+                word = str(error) or type(error).__name__
+                self.problem = word
                 if word != said:
-                    log.error("publication.unusable", problem=word)
+                    expected = isinstance(error, (ResolutionError, OSError))
+                    log.error("publication.unusable", problem=word, exc_info=not expected)
                     said = word
                 self._ending.wait(1.0)
                 continue
+            self.problem = ""
             self.report = report
             word = str(report.problem or report.healed or "")
             if word and word != said:
@@ -190,7 +198,9 @@ class Resolver:
             "serial": state.serial,
             "following": report.how if report is not None else WAITING,
         }
-        if report is not None and report.problem is not None:
+        if self.following is not None and self.following.problem:
+            facts["problem"] = self.following.problem
+        elif report is not None and report.problem is not None:
             facts["problem"] = report.problem.as_row()
         return Health(bool(state.session), facts)
 
@@ -224,7 +234,9 @@ class Resolver:
 
     async def _flush_each_minute(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_S - clock.time_s() % FLUSH_S)
+            left_s = FLUSH_S - clock.time_s() % FLUSH_S
+            # On a clock that runs fast a file takes several of its minutes rather than the disk many files a second.
+            await asyncio.sleep(max(FLUSH_PAUSE_S, clock.real_seconds(left_s)))
             await asyncio.to_thread(self.flush)
 
     async def _keep_workers(self) -> None:
@@ -289,15 +301,23 @@ def main(arguments: list[str] | None = None) -> None:
     options: Any = parser.parse_args(arguments)
     if options.parent_death:
         tie_to_parent(signal_number=signal.SIGTERM)
-    settings = load()
+    try:
+        settings = load()
+    except SettingError as error:
+        raise _cannot_start(error) from error
     clock.configure(offset_s=settings.clock_offset_s, scale=settings.clock_scale, origin_s=settings.clock_origin_s or None)
     log_lines.configure(settings.log_level)
     try:
         asyncio.run(serve(settings, worker=options.udp_worker))
-    except OSError as error:
-        print(json.dumps({"ready": False, "message": f"无法启动：{error}"}, ensure_ascii=False), flush=True)
-        raise SystemExit(1) from error
+    except (OSError, ResolutionError) as error:
+        raise _cannot_start(error) from error
+
+
+def _cannot_start(error: Exception) -> SystemExit:
+    print(json.dumps({"ready": False, "message": f"无法启动：{error}"}, ensure_ascii=False), flush=True)
+    return SystemExit(1)
 
 
 if __name__ == "__main__":
     main()
+    leave()

@@ -42,7 +42,7 @@ class EndpointForm(Strict):
     ip_type: Literal[4, 6] = Field(title="IP 类型")
     ip: str = Field(title="IP 地址", max_length=64, examples=["203.0.113.7"])
     protocol: Literal["TCP", "UDP", "HTTP"] = Field(title="协议类型")
-    port: int = Field(title="端口", ge=1, le=65535)
+    port: int = Field(title="端口", ge=1, le=65535, strict=True)
 
 
 class RoutingIn(Strict):

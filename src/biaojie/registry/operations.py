@@ -337,7 +337,9 @@ def _apply_again(prefix: Prefix, unit: Registrant, peer: Peer | None) -> str:
     """What an application for a known prefix means: nothing new (""), a resubmission, or a node for a prefix of the desk."""
     caller = peer.node_id if peer else ""
     is_same_unit = prefix.registrant_id in (None, unit.pk)
-    if not is_same_unit or (prefix.peer_id and caller != prefix.peer_id and peer is not None):
+    # Name and code of a unit are public: only the enrolment code says which node may take up its prefix.
+    is_strange = peer is not None and caller != prefix.peer_id and (prefix.peer_id or not covers(peer.granted, prefix.name))
+    if not is_same_unit or is_strange:
         holder = prefix.registrant.name if prefix.registrant else "其他单位"
         raise PrefixTaken(pointer="name", name=prefix.name, holder=holder)
     act = ""

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 _LIVE_HANDLES = """
 SELECT key, owner, purpose, values::text, version, floor(extract(epoch FROM updated_at))::bigint
-FROM registry_handle WHERE deleted_at IS NULL
+FROM registry_handle WHERE deleted_at IS NULL ORDER BY key
 """
 
 

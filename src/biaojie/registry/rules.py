@@ -25,6 +25,7 @@ from biaojie.registry.errors import (
     RegistrantForm,
     RoutingRefused,
 )
+from biaojie.resolution.questions import is_allowed
 
 PREFIX_LONGEST: Final = 64
 """SNMS limit of a prefix, characters."""
@@ -123,7 +124,8 @@ def _check_address(row: Mapping[str, Any], pointer: str, *, allow_private: bool)
         raise RoutingRefused(pointer=f"{pointer}/protocol", reason="协议类型只能是 TCP、UDP、HTTP")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         raise RoutingRefused(pointer=f"{pointer}/port", reason="端口应为 1 至 65535 的整数")
-    if ip.is_unspecified or ip.is_multicast or (not allow_private and not ip.is_global):
+    # What recursive nodes will not ask (IPv4 inside IPv6 judged as itself) must not be published.
+    if not is_allowed(str(ip), allow_private=allow_private):
         raise PrivateAddress(pointer=f"{pointer}/ip", ip=str(ip))
     return Address(ip_type=ip.version, ip=str(ip), protocol=protocol, port=port)
 

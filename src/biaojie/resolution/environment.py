@@ -106,7 +106,8 @@ class Environment:
             self.paused = True
             try:
                 deadline = time.monotonic() + policy.GROW_WAIT_MS.value / 1000
-                while any(reader.active for reader in self.readers):
+                # A copy: readers come and go meanwhile, and skipping one would move the map under it.
+                while any(reader.active for reader in tuple(self.readers)):
                     if time.monotonic() > deadline:
                         raise IndexBusy(folder=self.path, reason="读取方未暂停，无法扩大映射")
                     time.sleep(0.0005)

@@ -38,6 +38,11 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> JsonR
     return _error(403)
 
 
+def csrf_refused(request: HttpRequest, reason: str = "") -> JsonResponse:
+    """403 for an unsafe method without the page's own token."""
+    return _error(403)
+
+
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """404."""
     return _error(404)

@@ -10,7 +10,7 @@ import time_machine
 from django.test import Client
 
 from biaojie.base import clock
-from biaojie.foundation.accounts import operations, tokens
+from biaojie.foundation.accounts import lockout, operations, tokens
 from biaojie.foundation.accounts.models import ApiToken, Lock, User
 from biaojie.foundation.audit.models import AuditRecord
 
@@ -71,6 +71,28 @@ def test_token_fifth_failure_locks_the_name_for_a_quarter_of_an_hour(client: Cli
     assert later.status_code == 200
     assert not Lock.objects.exists()
     assert AuditRecord.objects.filter(action="sign_in.failed", detail__locked=True).count() == 1
+
+
+def test_token_attempts_under_way_when_the_name_is_closed_learn_nothing(
+    client: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        sign_in(client, "wrong")
+    check = User.check_password
+
+    def check_while_another_fails(self: User, raw: str) -> bool:
+        lockout.count_failure(self.username)
+        return check(self, raw)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(User, "check_password", check_while_another_fails)
+        right = sign_in(client).status_code
+    Lock.objects.filter(username="li.na").update(failures=4, until=None)
+    with monkeypatch.context() as patched:
+        patched.setattr(User, "check_password", check_while_another_fails)
+        wrong = sign_in(client, "wrong").status_code
+
+    assert (right, wrong) == (423, 423)
 
 
 def test_unlock_by_administrator_opens_at_once(client: Client, user: User) -> None:

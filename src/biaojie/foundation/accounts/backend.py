@@ -31,6 +31,8 @@ class AccountBackend(BaseBackend):
         if user is None:
             make_password(password)  # the same work as for a known name, so that time tells nothing
         elif user.check_password(password) and user.is_active:
+            # Again: of many attempts at once, those that end after the name was closed must learn nothing.
+            lockout.refuse_if_locked(username)
             lockout.forget_failures(username)
             return user
         is_locked_now = lockout.count_failure(username)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -173,6 +174,14 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(RequestDataTooBig)
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return plain(request, 413)
+
+    @api.exception_handler(DataError)
+    @api.exception_handler(UnicodeEncodeError)
+    def unstorable(request: HttpRequest, error: Exception) -> HttpResponse:
+        # NUL and halves of surrogate pairs are legal in a URL and in JSON; no column holds them, and nothing was written.
+        log.warning("%s %s: %s", request.method, request.path, str(error).splitlines()[0])
+        message = "含有无法存储的字符（如 NUL），或超出范围的数值"
+        return send(request, 422, refusal(Status.REFUSED, message, [{"code": "API-422", "pointer": "", "message": message}]))
 
     @api.exception_handler(HttpError)
     def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
