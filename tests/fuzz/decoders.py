@@ -277,7 +277,7 @@ DECODERS: dict[str, Decoder] = {
         _handle("credential", seeds.packets),
         _handle("secret_response", seeds.secret_responses),
         _handle("decryption", seeds.packets),
-        _handle("json", seeds.value_forms, words=_VALUE_WORDS),
+        _handle("json", seeds.value_forms, exposed=True, words=_VALUE_WORDS),
         _handle("json_data", seeds.raw_data),
     )
 }

@@ -28,6 +28,8 @@ FOUND = (
     ("settings", b"node = " + DEEP),
     # A number of more digits than `int` takes is not a TOML error.
     ("settings", b"web_threads = " + b"9" * 5_000),
+    # A name that is half a character, as the standard library's JSON takes it: UnicodeEncodeError.
+    ("json", b'{"index": 1, "p\\ud800Rata": "bare"}'),
 )
 
 

@@ -25,8 +25,7 @@ KEEP = RESOLUTION_FLAGS | FLAG_KC
 
 
 def connect(node: Node, which: int = 0) -> socket.socket:
-    sock = socket.create_connection(node.tcp[which], timeout=5)
-    return sock
+    return socket.create_connection(node.tcp[which], timeout=5)
 
 
 def read_reply(sock: socket.socket) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,3 +60,15 @@ def test_call_without_a_supervisor_says_so(tmp_path: Path) -> None:
 
 def test_socket_is_for_its_owner_only(served: Path) -> None:
     assert (served / control.SOCKET_NAME).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("octets", [b"[" * 60_000 + b"\n", b"null\n", b"\xff\n"])
+def test_line_that_is_no_command_is_refused_and_the_listener_lives(served: Path, octets: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, control._reachable(served) as name:
+        connection.settimeout(5.0)
+        connection.connect(name)
+        connection.sendall(octets)
+        refused = connection.recv(65536)
+
+    assert b"PROC-100" in refused
+    assert control.call(served, "status")["echo"] == {"command": "status"}

@@ -94,7 +94,10 @@ def test_address_with_a_fault_refused_with_its_place(changes: dict[str, object],
     assert caught.value.pointer.startswith("endpoints/1/")
 
 
-@pytest.mark.parametrize(("ip_type", "ip"), [(4, "10.0.0.1"), (4, "127.0.0.1"), (4, "100.64.0.1"), (6, "fd00::1"), (6, "64:ff9b::7f00:1"), (6, "2002:7f00:1::")])
+@pytest.mark.parametrize(
+    ("ip_type", "ip"),
+    [(4, "10.0.0.1"), (4, "127.0.0.1"), (4, "100.64.0.1"), (6, "fd00::1"), (6, "64:ff9b::7f00:1"), (6, "2002:7f00:1::")],
+)
 def test_private_address_in_production_refused(ip_type: int, ip: str) -> None:
     with pytest.raises(PrivateAddress):
         rules.check_addresses([address(ip_type=ip_type, ip=ip)], allow_private=False)

@@ -216,7 +216,7 @@ def test_registered_prefix_without_addresses_says_so() -> None:
 
     outcome = world.resolve("88.100/x")
 
-    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (100, "REC-111")
+    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (100, "RES-171")
 
 
 def test_parent_is_asked_past_the_cache_when_all_addresses_of_a_node_fail() -> None:
@@ -260,7 +260,7 @@ def test_dead_enterprise_whose_parent_names_no_other_address_is_no_answer() -> N
 
     outcome = world.resolve("88.100.1/b")
 
-    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (2, "REC-101")
+    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (2, "RES-161")
     assert outcome.message == "节点 企业节点 88.100.1 没有应答，已尝试 1 个地址"
     assert world.asked.count(("203.0.113.3", "88.100.1/b")) == 1
 
@@ -380,7 +380,7 @@ def test_hs_serv_that_needs_itself_ends_with_too_many_questions() -> None:
 
     outcome = world.resolve("88.300/x")
 
-    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (6, "REC-103")
+    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (6, "RES-163")
     assert len(world.asked) <= world.policy.max_questions
 
 
@@ -404,7 +404,7 @@ def test_referral_loop_is_an_error_that_names_the_node() -> None:
 
     outcome = world.resolve("88.100.1/a")
 
-    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (2, "REC-104")
+    assert (outcome.response_code, outcome.error.code if outcome.error else "") == (2, "RES-164")
 
 
 def test_referral_without_addresses_is_an_error() -> None:
@@ -413,7 +413,7 @@ def test_referral_without_addresses_is_an_error() -> None:
 
     outcome = world.resolve("88.100.1/a")
 
-    assert outcome.error is not None and outcome.error.code == "REC-106"
+    assert outcome.error is not None and outcome.error.code == "RES-166"
 
 
 def test_alias_is_followed_and_named() -> None:
@@ -434,7 +434,7 @@ def test_alias_loop_is_an_error() -> None:
 
     outcome = world.resolve("88.100.1/a")
 
-    assert outcome.error is not None and outcome.error.code == "REC-105"
+    assert outcome.error is not None and outcome.error.code == "RES-165"
 
 
 def test_alias_is_not_followed_when_the_policy_says_so() -> None:
@@ -455,7 +455,7 @@ def test_walk_ends_at_its_total_time() -> None:
 
     outcome = world.resolve("88.100")
 
-    assert outcome.error is not None and outcome.error.code == "REC-102"
+    assert outcome.error is not None and outcome.error.code == "RES-162"
     assert len(world.asked) == 2
 
 
@@ -625,7 +625,7 @@ def test_route_loop_is_an_error() -> None:
 
     outcome = world.resolve(OID)
 
-    assert outcome.error is not None and outcome.error.code == "REC-104"
+    assert outcome.error is not None and outcome.error.code == "RES-164"
 
 
 def test_content_request_is_what_the_final_node_is_asked() -> None:

@@ -91,7 +91,7 @@ def value_from_json(form: object) -> HandleValue:
     """The value of a JSON object; `InvalidJson` when anything in it does not fit. Data may be a bare string."""
     try:
         raw = msgspec.convert(form, _ValueForm)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a name may hold half a character: "\ud800"
         raise InvalidJson(reason=str(error)) from error
     absolute = isinstance(raw.ttl, str)
     default = SECRET_PERMISSIONS if ascii_upper(raw.type) == HS_SECKEY else DEFAULT_PERMISSIONS

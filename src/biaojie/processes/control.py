@@ -102,7 +102,7 @@ def _read_line(connection: socket.socket) -> dict[str, Any]:
         data += part
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProcessError("控制命令不是合法的 JSON") from error
     if not isinstance(value, dict):
         raise ProcessError("控制命令应为 JSON 对象")

@@ -250,8 +250,10 @@ class Faces:
         """Take no more requests and let the replies in hand leave, as far as they come in time."""
         for server in self._tcp:
             server.close()
-        for ending in [*self._udp, *self._connections]:
-            ending.finish()
+        for face in self._udp:
+            face.finish()
+        for connection in list(self._connections):
+            connection.finish()
         until_s = time.monotonic() + CLOSE_WITHIN_S
         await self._http.stop(CLOSE_WITHIN_S)
         while (self._connections or any(face.tasks for face in self._udp)) and time.monotonic() < until_s:

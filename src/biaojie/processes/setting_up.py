@@ -50,7 +50,11 @@ class NodeApi:
         return self._answer(method, path, may_miss=may_miss, headers={"Authorization": f"Bearer {self._token}"}, **options)
 
     def _answer(self, method: str, path: str, *, may_miss: bool = False, **options: Any) -> Any:
-        answer = self._client.request(method, path, **options)
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx2.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise SetupFailed(step=f"{self.node.row.name} {method} {path}", reason=reason) from error
         if may_miss and answer.status_code == 404:
             return None
         try:
@@ -100,6 +104,17 @@ def run(
 def write_nodes_file(directory: Path, announced: Mapping[str, Any]) -> None:
     """`DIR/nodes.json`: 0600, replaced in one step, complete."""
     chain.replace_file(directory / "nodes.json", json.dumps(announced, ensure_ascii=False, indent=2) + "\n")
+
+
+def announced_before(directory: Path, nodes: Sequence[chain.PlannedNode]) -> dict[str, Any] | None:
+    """What an earlier start wrote into `nodes.json`, if the nodes are still where it says."""
+    try:
+        held: dict[str, Any] = json.loads((directory / "nodes.json").read_text(encoding="utf-8"))
+        places = {name: (row["http"], row["handle_udp"], row["handle_http"]) for name, row in held.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    now = {node.row.name: (node.web_url, node.handle, f"http://{node.handle_http}") for node in nodes}
+    return held if places == now else None
 
 
 def address_table(announced: Mapping[str, Any]) -> str:

@@ -16,14 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from biaojie.base.errors import BiaojieError
 from biaojie.foundation.postgres.cluster import Cluster
 from biaojie.processes import chain, databases, ports, setting_up
 from biaojie.processes.children import Child, ChildSpec, terminate_all
 from biaojie.processes.control import Listener
-from biaojie.processes.errors import AlreadyRunning, ChildFailed, NoSuchNode
+from biaojie.processes.errors import AlreadyRunning, ChildFailed, NoSuchNode, ProcessError, SetupFailed
 
 READY_WITHIN_S = 90.0
 END_WITHIN_S = 20.0
@@ -109,15 +109,28 @@ class Supervisor:
             for node in self.nodes:
                 for process in node.processes:
                     self._wait_ready(self.children[f"{node.row.name}/{process}"])
-            announced = setting_up.run(self.nodes, prepared, directory=self.directory, demo=self.demo, say=self.say)
-            setting_up.write_nodes_file(self.directory, announced)
+            announced = self._announced(prepared)
             self.say(setting_up.address_table(announced))
             self.say("ready")
         except _Ended:
             pass
         except BaseException as error:
-            self._failure = error
-            self._ending.set()
+            if not self._ending.is_set():  # else: the nodes went away under it because the chain was told to end
+                self._failure = error
+                self._ending.set()
+
+    def _announced(self, prepared: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What `nodes.json` says. A chain that was whole once does not fall over an account closed or a state changed since."""
+        try:
+            announced = setting_up.run(self.nodes, prepared, directory=self.directory, demo=self.demo, say=self.say)
+        except SetupFailed as error:
+            held = setting_up.announced_before(self.directory, self.nodes)
+            if held is None or self._ending.is_set():
+                raise
+            self.say(f"{error}；沿用上次启动时的设置")
+            return held
+        setting_up.write_nodes_file(self.directory, announced)
+        return announced
 
     def _wait_ready(self, child: Child) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
@@ -153,7 +166,12 @@ class Supervisor:
         if command == "down":
             self._ending.set()
             return {}
-        chosen = self._chosen(str(call.get("node", "")), call.get("process"))
+        node = str(call.get("node", ""))
+        if command not in ("status", "start", "stop"):
+            raise ProcessError(f"没有名为 {command} 的控制命令")
+        if command != "status" and not node:
+            raise NoSuchNode(name=node, known="、".join(sorted(self.children)))
+        chosen = self._chosen(node, call.get("process"))
         for child in chosen:
             if command == "stop":
                 child.kill()
@@ -169,6 +187,10 @@ class Supervisor:
         if not chosen:
             raise NoSuchNode(name=wanted.rstrip("/"), known="、".join(sorted(self.children)))
         return chosen
+
+
+_LOCKS: list[IO[str]] = []
+"""Files of locks that this process keeps until it ends."""
 
 
 class _Ended(Exception):
@@ -197,7 +219,8 @@ class _folder_lock:  # noqa: N801  # reads as a verb in `with _folder_lock(direc
 
     def __exit__(self, *_: object) -> None:
         self._file.truncate(0)
-        self._file.close()
+        # Left open: the lock goes with this process, so that who gets it (`biaojie down` waits for it) finds nothing alive.
+        _LOCKS.append(self._file)
 
 
 def _status(code: int) -> str:

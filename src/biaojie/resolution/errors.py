@@ -5,12 +5,17 @@ ResolutionError
 ├── EntryError              EntryInvalid
 ├── PublicationError        ManifestInvalid, PublicationMissing, PublicationGap, FileMismatch, SourceUnreachable
 ├── IndexFault              IndexDamaged, IndexBusy, SessionMismatch
-└── CounterError            SpoolInvalid
+├── CounterError            SpoolInvalid
+└── WalkError               a walk that ended without the owner's word: NoAnswer, WalkTimeout, TooManyQuestions, ReferralLoop,
+                            AliasLoop, UnusableReferral, UnknownPrefix, PrefixNotRouted, NoRoute, Refused
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from biaojie.base.errors import BiaojieError
+from biaojie.handle.codes import ResponseCode
 
 
 class ResolutionError(BiaojieError):
@@ -137,3 +142,74 @@ class SpoolInvalid(CounterError):
     """统计文件 {file} 不正确：{reason}"""
 
     code = "RES-151"
+
+
+class WalkError(ResolutionError):
+    """解析未能完成"""
+
+    code = "RES-160"
+    response_code: ClassVar[int] = ResponseCode.ERROR
+
+
+class NoAnswer(WalkError):
+    """节点 {node} 没有应答，已尝试 {tried} 个地址"""
+
+    code = "RES-161"
+
+
+class WalkTimeout(WalkError):
+    """解析超过总时限 {limit_ms} 毫秒，最后询问 {node}"""
+
+    code = "RES-162"
+
+
+class TooManyQuestions(WalkError):
+    """解析路径过长：已询问 {asked} 次"""
+
+    code = "RES-163"
+    response_code = ResponseCode.RECURSION_COUNT_TOO_HIGH
+
+
+class ReferralLoop(WalkError):
+    """转介成环：{handle} 又被转回 {node}"""
+
+    code = "RES-164"
+
+
+class AliasLoop(WalkError):
+    """别名成环：{chain}"""
+
+    code = "RES-165"
+
+
+class UnusableReferral(WalkError):
+    """节点 {node} 的转介没有可用的地址"""
+
+    code = "RES-166"
+
+
+class UnknownPrefix(WalkError):
+    """前缀 {prefix} 未在{node}登记。"""
+
+    code = "RES-170"
+    response_code = ResponseCode.HANDLE_NOT_FOUND
+
+
+class PrefixNotRouted(WalkError):
+    """前缀 {prefix} 已登记，尚未配置解析地址。"""
+
+    code = "RES-171"
+    response_code = ResponseCode.HANDLE_NOT_FOUND
+
+
+class Refused(WalkError):
+    """{node} 拒绝查询：{reason}"""
+
+    code = "RES-173"
+
+
+class NoRoute(WalkError):
+    """{system} 编码 {identifier} 暂无解析路由，已查询{nodes}。"""
+
+    code = "RES-172"
+    response_code = ResponseCode.HANDLE_NOT_FOUND

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from biaojie.handle.sites import Site
 from biaojie.handle.values import HandleValue
 from biaojie.resolution.cache import Endpoint, Latencies, TtlCache
-from biaojie.resolution.questions import WalkError, addresses_of
+from biaojie.resolution.errors import WalkError
+from biaojie.resolution.questions import addresses_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

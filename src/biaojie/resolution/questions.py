@@ -1,7 +1,6 @@
 """What a walk asks and is told, and what records and names say about where to ask next.
 
-Values and pure look-ups only; the order in which things are asked is `recursion`'s. The REC-1xx tree (`WalkError`)
-lists the ways a walk can end without the owner's word.
+Values and pure look-ups only; the order in which things are asked is `recursion`'s.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from biaojie.base.errors import BiaojieError
 from biaojie.codes.handle_names import HandleValue as HandleName
 from biaojie.codes.identifier import Identifier
 from biaojie.codes.systems import System
@@ -22,82 +19,12 @@ from biaojie.handle.hashing import choose_server
 from biaojie.handle.sites import Server, Site, decode_site
 from biaojie.handle.values import TTL_ABSOLUTE, HandleValue, ascii_upper, type_matches
 from biaojie.resolution.cache import Endpoint
+from biaojie.resolution.errors import WalkError
 
 PROTOCOL_NAMES = {0: "udp", 1: "tcp", 2: "http", 3: "https"}
 """`handle.sites.Protocol` numbers as they are spelt in an `Endpoint`."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 REFERRALS = frozenset({ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL})
-
-
-class WalkError(BiaojieError):
-    """解析未能完成"""
-
-    code = "REC-100"
-    response_code: ClassVar[int] = ResponseCode.ERROR
-
-
-class NoAnswer(WalkError):
-    """节点 {node} 没有应答，已尝试 {tried} 个地址"""
-
-    code = "REC-101"
-
-
-class WalkTimeout(WalkError):
-    """解析超过总时限 {limit_ms} 毫秒，最后询问 {node}"""
-
-    code = "REC-102"
-
-
-class TooManyQuestions(WalkError):
-    """解析路径过长：已询问 {asked} 次"""
-
-    code = "REC-103"
-    response_code = ResponseCode.RECURSION_COUNT_TOO_HIGH
-
-
-class ReferralLoop(WalkError):
-    """转介成环：{handle} 又被转回 {node}"""
-
-    code = "REC-104"
-
-
-class AliasLoop(WalkError):
-    """别名成环：{chain}"""
-
-    code = "REC-105"
-
-
-class UnusableReferral(WalkError):
-    """节点 {node} 的转介没有可用的地址"""
-
-    code = "REC-106"
-
-
-class UnknownPrefix(WalkError):
-    """前缀 {prefix} 未在{node}登记。"""
-
-    code = "REC-110"
-    response_code = ResponseCode.HANDLE_NOT_FOUND
-
-
-class PrefixNotRouted(WalkError):
-    """前缀 {prefix} 已登记，尚未配置解析地址。"""
-
-    code = "REC-111"
-    response_code = ResponseCode.HANDLE_NOT_FOUND
-
-
-class Refused(WalkError):
-    """{node} 拒绝查询：{reason}"""
-
-    code = "REC-113"
-
-
-class NoRoute(WalkError):
-    """{system} 编码 {identifier} 暂无解析路由，已查询{nodes}。"""
-
-    code = "REC-112"
-    response_code = ResponseCode.HANDLE_NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,22 +22,28 @@ class AccountBackend(BaseBackend):
     ) -> User | None:
         if username is None or password is None:
             return None
-        try:
-            lockout.refuse_if_locked(username)
-        except AccountLocked:
-            record(actor=username, action="sign_in.refused_locked", subject=username, request=request)
-            raise
+        _refuse_if_locked(username, request)
         user = User.objects.filter(username=username).first() if "\x00" not in username else None
         if user is None:
             make_password(password)  # the same work as for a known name, so that time tells nothing
         elif user.check_password(password) and user.is_active:
             # Again: of many attempts at once, those that end after the name was closed must learn nothing.
-            lockout.refuse_if_locked(username)
+            _refuse_if_locked(username, request)
             lockout.forget_failures(username)
             return user
         is_locked_now = lockout.count_failure(username)
         record(actor=username, action="sign_in.failed", subject=username, detail={"locked": is_locked_now}, request=request)
+        if not is_locked_now:
+            _refuse_if_locked(username, request)
         return None
 
     def get_user(self, user_id: int) -> User | None:
         return User.objects.filter(pk=user_id, is_active=True).first()
+
+
+def _refuse_if_locked(username: str, request: HttpRequest | None) -> None:
+    try:
+        lockout.refuse_if_locked(username)
+    except AccountLocked:
+        record(actor=username, action="sign_in.refused_locked", subject=username, request=request)
+        raise

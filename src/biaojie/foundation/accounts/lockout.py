@@ -34,10 +34,7 @@ def refuse_if_locked(username: str) -> None:
 
 
 def count_failure(username: str) -> bool:
-    """Counts one failure; True when it closed the name. Concurrent failures are all counted (row lock).
-
-    Raises `AccountLocked` when another failure had closed the name while this attempt was being checked.
-    """
+    """Counts one failure; True when it closed the name. Concurrent failures are all counted (row lock)."""
     now = clock.now()
     with transaction.atomic():
         Lock.objects.bulk_create([Lock(username=_key(username), failures=0, since=now)], ignore_conflicts=True)
@@ -50,8 +47,6 @@ def count_failure(username: str) -> bool:
         if is_closing:
             row.until = now + POLICY.period
         row.save()
-    if not is_closing:
-        refuse_if_locked(username)
     return is_closing
 
 

@@ -32,7 +32,8 @@ from biaojie.net import policy as limits
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.tcp import packed_peer
 from biaojie.processes.recursor_page import rendering
-from biaojie.resolution.questions import NoAnswer, NoRoute, Outcome, Step, WalkTimeout
+from biaojie.resolution.errors import NoAnswer, NoRoute, WalkTimeout
+from biaojie.resolution.questions import Outcome, Step
 
 JSON_TYPE = "application/json; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
