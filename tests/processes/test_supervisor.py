@@ -13,7 +13,7 @@ import pytest
 from biaojie.processes import chain, ports, setting_up
 from biaojie.processes.children import Child, ChildSpec
 from biaojie.processes.errors import NoSuchNode, ProcessError, SetupFailed
-from biaojie.processes.supervisor import Supervisor
+from biaojie.processes.supervisor import Supervisor, main
 
 
 @pytest.fixture
@@ -97,3 +97,13 @@ def test_node_that_goes_away_is_a_refusal_with_its_step(supervisor: Supervisor, 
 
     with pytest.raises(SetupFailed, match="top POST /api/v1/token"):
         api.call("GET", "/api/v1/nodes")
+
+
+def test_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+
+    statuses = [main(tmp_path / name, port_base=None, demo=False) for name in ("file", "file/below", "\udcff")]
+
+    lines = capsys.readouterr().err.splitlines()
+    assert (statuses, len(lines)) == ([1, 1, 1], 3)
+    assert all(line.startswith("[PROC-100] ") for line in lines)

@@ -9,7 +9,7 @@ from biaojie.resolution.policy import Row
 # UDP
 UDP_LOOK_UP_MS: Final = Row(200, "milliseconds", "how often an idle loop looks whether it shall stop, and lets its reader rest")
 UDP_REPLY_PIECES_MAX: Final = Row(
-    128, "packets", "a longer reply overruns a usual receive buffer and serves amplification: silence, the client turns to TCP"
+    24, "packets", "a longer reply serves amplification, and its loss costs more than a connection: silence, the client turns to TCP"
 )
 ANSWERS_MAX: Final = Row(131_072, "replies", "kept per UDP loop by the octets of their request; some 80 MB when full")
 ANSWERS_PAUSE_S: Final = Row(10, "seconds", "without keeping, after a round that saved less than it cost")

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from biaojie.base.roles import NODE_ROLES
+from biaojie.foundation.postgres import place
+from biaojie.foundation.postgres.binaries import SHARED_ROOT
 from biaojie.processes.errors import NoSuchNode, NotRunning
 
 ATTEMPTS, PAUSE_S = 5, 0.5
@@ -28,6 +30,8 @@ def run(directory: Path, *, node: str | None, say: Callable[[str], None]) -> boo
     examined = [name for name, row in nodes.items() if NODE_ROLES[row["role"]].has_database and node in (None, name)]
     if not examined:
         raise NoSuchNode(name=node, known="、".join(nodes))
+    for home, lost in place.orphans(SHARED_ROOT):
+        say(f"提示：{home} 是 {lost} 的数据库，该目录已不存在或已另建数据库；确认无用后可删除 {home} 与 {home}.json")
     sound = [_examine(directory / name, name, say) for name in examined]
     return all(sound)
 

@@ -27,8 +27,6 @@ from biaojie.resolution.policy import EXPIRATION_S
 
 UDP_IN_HAND_MAX = 2_000
 """Datagram requests being answered at one time; what comes beyond gets silence, and is asked again."""
-UDP_PIECES_MAX = 24
-"""A longer reply would make this node an amplifier: silence, the client turns to TCP."""
 TCP_CONNECTIONS_MAX = 2_000
 TCP_IN_HAND_MAX = 16
 """Requests of one connection being answered at one time; it is read again as they are answered."""
@@ -74,7 +72,7 @@ class UdpFace(asyncio.DatagramProtocol):
         if reply is None or self._transport is None:
             return
         packets = split(reply)
-        if len(packets) <= UDP_PIECES_MAX:
+        if len(packets) <= limits.UDP_REPLY_PIECES_MAX.value:
             for packet in packets:
                 self._transport.sendto(packet, addr)
 

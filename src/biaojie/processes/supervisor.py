@@ -237,7 +237,16 @@ def main(directory: Path, *, port_base: int | None, demo: bool) -> int:
         sys.stdout.flush()
 
     try:
+        os.fsencode(directory).decode()
+    except UnicodeDecodeError:
+        say_path = os.fsencode(directory).decode(errors="replace")
+        sys.stderr.write(f"{ProcessError(f'数据目录 {say_path} 的名称不是 UTF-8')}\n")
+        return 1
+    try:
         return Supervisor(directory, port_base=port_base, demo=demo, say=say).run()
     except BiaojieError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+    except OSError as error:
+        where = error.filename or directory
+        sys.stderr.write(f"{ProcessError(f'无法使用 {where}：{error.strerror or error}')}\n")
+    return 1

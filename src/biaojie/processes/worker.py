@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -32,6 +33,11 @@ def main() -> None:
     mark.write_text(f"{os.getpid()}\n", encoding="utf-8")
     try:
         lanes.run(current.role, stop)
+    except Exception:
+        logging.getLogger(__name__).exception("the worker ends as a whole")
+        mark.unlink(missing_ok=True)
+        # The lanes' threads would run on without who minds them; the supervisor starts all of it again.
+        os._exit(1)
     finally:
         mark.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from django.core.exceptions import RequestDataTooBig
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from django.test import RequestFactory
 from ninja import NinjaAPI
@@ -55,6 +55,8 @@ def answer_to(error: Exception) -> tuple[int, dict[str, object]]:
         (HttpError(429, "slow down"), 429, -2, "API-429"),
         (DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), 422, -2, "API-422"),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), 422, -2, "API-422"),
+        (OperationalError("terminating connection due to administrator command"), 503, -4, "API-503"),
+        (InterfaceError("connection already closed"), 503, -4, "API-503"),
         (ZeroDivisionError("secret"), 500, -4, "API-500"),
     ],
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -133,6 +133,7 @@ HTTP_MESSAGES: Mapping[int, tuple[Status, str]] = {
     413: (Status.REFUSED, "请求内容过大"),
     429: (Status.REFUSED, "请求过于频繁"),
     500: (Status.INTERNAL, "系统内部错误"),
+    503: (Status.INTERNAL, "数据库暂时不可用，请稍后重试"),
 }
 
 
@@ -182,6 +183,13 @@ def install(api: NinjaAPI) -> None:
         log.warning("%s %s: %s", request.method, request.path, str(error).splitlines()[0])
         message = "含有无法存储的字符（如 NUL），或超出范围的数值"
         return send(request, 422, refusal(Status.REFUSED, message, [{"code": "API-422", "pointer": "", "message": message}]))
+
+    @api.exception_handler(OperationalError)
+    @api.exception_handler(InterfaceError)
+    def without_database(request: HttpRequest, error: Exception) -> HttpResponse:
+        # A server that restarts, a session that was ended: the same call succeeds a moment later.
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        return plain(request, 503)
 
     @api.exception_handler(HttpError)
     def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
