@@ -21,12 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("faults"))
 
 
-@pytest.fixture(scope="session")
-def bounded(request: pytest.FixtureRequest) -> bool:
-    """Whether only the part that fits into two minutes is wanted (`make test-long BOUNDED=1`)."""
-    return bool(request.config.getoption("--bounded", default=False))
-
-
 @pytest.fixture
 def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Prints a measurement so that it shows when the test passes too."""

@@ -40,6 +40,10 @@ CHAIN: tuple[NodeRow, ...] = (
 )
 
 
+WITHOUT_DATABASE = frozenset({"resolver", "recursor"})
+"""Processes that answer from files alone and wait for nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedNode:
     """A node with its place on this machine."""
@@ -108,7 +112,7 @@ def write_settings(node: PlannedNode, *, bootstrap: Path, environment: str = "te
     return path
 
 
-def child_specs(node: PlannedNode, *, data: Path) -> list[ChildSpec]:
+def child_specs(node: PlannedNode) -> list[ChildSpec]:
     """What to start for a node, in the order of starting."""
     config = node.directory / "node.toml"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BIAOJIE_")}

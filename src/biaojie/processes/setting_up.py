@@ -7,7 +7,6 @@ Every step looks first whether it has been done, so that a start that was cut sh
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -273,13 +272,3 @@ def _announcement(
             ],
         }
     return announced
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Whether the condition became true in time; asked every 50 ms."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False

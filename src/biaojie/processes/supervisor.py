@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,25 +67,34 @@ class Supervisor:
         return 0
 
     def _begin(self) -> None:
+        """Resolvers first: they answer from their index while the database recovers or is prepared."""
         block = ports.choose(self.directory, wanted=self.port_base, nodes=len(chain.CHAIN))
         server = databases.server_for(self.directory)
-        if server.cluster is not None:
-            self._start_database(server.cluster)
+        database = self._start_database(server.cluster) if server.cluster is not None else None
         self.nodes = chain.plan(self.directory, block, server.url)
         for node in self.nodes:
             chain.write_settings(node, bootstrap=self.directory / "bootstrap.bin")
+            (node.directory / "worker.ready").unlink(missing_ok=True)
+            for spec in chain.child_specs(node):
+                self._add(spec)
+        self._start_processes(chain.WITHOUT_DATABASE)
+        if server.cluster is not None and database is not None:
+            server.cluster.wait_ready(process=database.process)
         prepared = databases.prepare(server, [node for node in self.nodes if node.has_database], self.directory)
-        for node in self.nodes:
-            for spec in chain.child_specs(node, data=self.directory):
-                (node.directory / "worker.ready").unlink(missing_ok=True)
-                self._add(spec).start()
+        self._start_processes({process for node in self.nodes for process in node.processes} - chain.WITHOUT_DATABASE)
         threading.Thread(target=self._set_up, args=(prepared,), name="setting-up", daemon=True).start()
 
-    def _start_database(self, cluster: Cluster) -> None:
+    def _start_processes(self, wanted: Collection[str]) -> None:
+        for node in self.nodes:
+            for process in node.processes:
+                if process in wanted:
+                    self.children[f"{node.row.name}/{process}"].start()
+
+    def _start_database(self, cluster: Cluster) -> Child:
         child = self._add(self._database_spec(cluster))
         child.start()
-        cluster.wait_ready(process=child.process)
         self._cluster = cluster
+        return child
 
     def _database_spec(self, cluster: Cluster) -> ChildSpec:
         argv, popen = cluster.command()

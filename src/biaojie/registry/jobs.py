@@ -31,8 +31,8 @@ def sync_verdicts(due_at: str = "") -> int:
 
 @task("registry.routing", lane="realtime", attempts=1)
 def finish_routing(due_at: str = "") -> int:
-    """Takes up checks that a crash cut short, and ends the old addresses of changes whose TTL has passed."""
-    return operations_routing.recheck_proposed() + operations_routing.settle_due()
+    """Ends the old addresses of changes whose TTL has passed, and takes up checks that a crash cut short."""
+    return operations_routing.settle_due() + operations_routing.recheck_proposed()
 
 
 @task("registry.load_usage", attempts=1)

@@ -296,6 +296,8 @@ class UsageDay(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["prefix", "day", "own"], name="registry_usage_day")
         ]
+        # A node's own figures are those of all its prefixes: they are read by time alone.
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["day"], name="registry_usage_day_of")]
 
 
 class UsageSource(models.Model):
@@ -312,6 +314,7 @@ class UsageSource(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["prefix", "day", "ip"], name="registry_usage_source")
         ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["day"], name="registry_usage_source_day")]
 
 
 class UsageSecond(models.Model):
@@ -327,3 +330,4 @@ class UsageSecond(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["prefix", "second"], name="registry_usage_second")
         ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["second"], name="registry_usage_second_at")]

@@ -161,12 +161,10 @@ def _owner_of(found: Identifier, user: User | None) -> tuple[str, Prefix | None]
         prefix = _served_prefix(found.routing_key, user)
         return prefix.name, prefix
     routing = found.routing_bytes()
-    claim = (
-        RouteClaim.objects.filter(system=found.system.value, removed_at=None, final=True, low__lte=routing, high__gt=routing)
-        .order_by("-low")
-        .first()
-    )
-    if claim is None:
+    # The narrowest decides, as in resolution: what a claim inside it has handed on is not registered here.
+    claims = RouteClaim.objects.filter(system=found.system.value, removed_at=None, low__lte=routing, high__gt=routing)
+    claim = claims.order_by("-low", "high").first()
+    if claim is None or not claim.final:
         raise PrefixNotServed(pointer="identifier", prefix=f"{found.system.value} {found.routing_key}")
     if user is not None and user.role == "enterprise" and not _speaks_for(user, claim.owner):
         raise NotAllowed(pointer="identifier", name=found.text)

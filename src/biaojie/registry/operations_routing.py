@@ -8,14 +8,15 @@ The holder proposes through its parent; the parent checks, decides and publishes
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 
 from biaojie.base import clock
+from biaojie.base.errors import BiaojieError
 from biaojie.foundation.audit import log as audit
 from biaojie.foundation.nodes.operations import this_node
 from biaojie.registry import rules, workflows
@@ -36,6 +37,8 @@ from biaojie.registry.policies import ADDRESSES_MAX, CHECK_TIMEOUT_MS, SECOND_PE
 from biaojie.registry.prefix_changes import addresses_of, changing, from_rows, locked, rows_of, set_addresses
 from biaojie.registry.reachability import check_addresses
 from biaojie.registry.rules import Address
+
+log = structlog.get_logger(__name__)
 
 State = RoutingChange.State
 SOFTWARE = "system:routing"
@@ -165,8 +168,13 @@ def recheck_proposed() -> int:
     stuck = RoutingChange.objects.filter(state=State.PROPOSED, created_at__lte=before).select_related("prefix")
     count = 0
     for change in list(stuck):
-        with suppress(Unreachable):  # it is refused now, with the reason in the row
+        try:
             _check_and_go_on(change, change.prefix.name)
+        except Unreachable:
+            pass  # it is refused now, with the reason in the row
+        except BiaojieError as error:
+            # A prefix disabled meanwhile, say: its change waits, the others must not wait with it.
+            log.warning("registry.change_waits", change=change.id, prefix=change.prefix.name, error=str(error))
         count += 1
     return count
 

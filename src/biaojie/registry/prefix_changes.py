@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ from biaojie.registry.publication import site_content_of, zone_content_of, zone_
 from biaojie.registry.rules import Address
 
 ROOT = "0.NA"
+
+HOSTED_PER_SET = 1000
 
 
 def locked(name: str) -> Prefix:
@@ -57,8 +60,8 @@ def changing(prefix: Prefix, *, actor: object) -> Iterator[ChangeSetWriter]:
         write_record(changes, prefix)
         if prefix.is_own:
             write_site(changes)
-            for hosted in Prefix.objects.filter(parent=prefix.name, hosting=Prefix.Hosting.HOSTED).order_by("id"):
-                write_record(changes, hosted)
+    if prefix.is_own:
+        _write_hosted(prefix, actor=actor)
 
 
 def write_record(changes: ChangeSetWriter, prefix: Prefix) -> None:
@@ -161,6 +164,16 @@ def rows_of(addresses: Sequence[Address]) -> list[dict[str, Any]]:
 def from_rows(rows: Iterable[dict[str, Any]]) -> list[Address]:
     """The addresses of stored rows, which were checked when they were stored."""
     return [Address(ip_type=row["ip_type"], ip=row["ip"], protocol=row["protocol"], port=row["port"]) for row in rows]
+
+
+def _write_hosted(own: Prefix, *, actor: object) -> None:
+    """The records of the prefixes hosted here follow this node's addresses; in several sets, as one has its limit."""
+    hosted = Prefix.objects.filter(parent=own.name, hosting=Prefix.Hosting.HOSTED).order_by("id")
+    waiting = hosted.iterator(chunk_size=HOSTED_PER_SET)
+    while rows := list(islice(waiting, HOSTED_PER_SET)):
+        with journal.change_set(actor=actor, channels=(PUBLICATION,)) as changes:
+            for row in rows:
+                write_record(changes, row)
 
 
 def _zones(prefix: Prefix) -> list[str]:

@@ -17,7 +17,6 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 
-from biaojie.base import settings
 from biaojie.foundation.records.channel import Reader, newest
 from biaojie.foundation.records.errors import ChannelBusy
 from biaojie.foundation.records.models import Change
@@ -31,12 +30,6 @@ WAIT_S = 1.0
 CHANGES_PER_DELTA = 20_000
 
 log = structlog.get_logger(__name__)
-
-
-def run_publisher(stop: threading.Event) -> None:
-    """The loop of the publish lane: this node's publisher, with the settings of this process."""
-    current = settings.load()
-    Publisher(current.node_dir / "publication", node=current.node).run(stop)
 
 
 class Publisher:
@@ -97,16 +90,20 @@ class Publisher:
         manifest = self._held()
         while True:
             changes: list[Change] = []
-            serial = manifest.serial
+            serial, wanted = manifest.serial, 0
             for number, set_changes in reader.read(after=manifest.serial):
                 if number != serial + 1:
-                    # The journal has lost a set that nobody published: only the tables still know.
-                    log.error("publication.gap", held=serial, wanted=number)
-                    return self._start(reader)
+                    wanted = number
+                    break
                 changes.extend(set_changes)
                 serial = number
                 if len(changes) >= CHANGES_PER_DELTA:
                     break
+            if wanted:
+                # The journal has lost a set that nobody published: only the tables still know. Begun out here, because
+                # what is numbered and acknowledged while `read` is under way is lost with its transaction.
+                log.error("publication.gap", held=serial, wanted=wanted)
+                return self._start(reader)
             if serial == manifest.serial:
                 break
             entries = (entry for change in newest(changes) for entry in entries_of(change))

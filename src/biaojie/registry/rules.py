@@ -105,11 +105,6 @@ def check_addresses(rows: Sequence[Mapping[str, Any]], *, allow_private: bool) -
     return [found[key] for key in sorted(found)]
 
 
-def is_private(ip: str) -> bool:
-    """Whether an address is not one of the public internet."""
-    return not ipaddress.ip_address(ip).is_global
-
-
 def _check_address(row: Mapping[str, Any], pointer: str, *, allow_private: bool) -> Address:
     ip_text, protocol, port, ip_type = row.get("ip"), row.get("protocol"), row.get("port"), row.get("ip_type")
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from biaojie.base import clock
 from biaojie.foundation.accounts.errors import AccountLocked
@@ -37,8 +38,7 @@ def count_failure(username: str) -> bool:
     """Counts one failure; True when it closed the name. Concurrent failures are all counted (row lock)."""
     now = clock.now()
     with transaction.atomic():
-        Lock.objects.bulk_create([Lock(username=_key(username), failures=0, since=now)], ignore_conflicts=True)
-        row = Lock.objects.select_for_update().get(pk=_key(username))
+        row = _locked(username, now)
         is_stale = now - row.since > POLICY.window or (row.until is not None and row.until <= now)
         if is_stale:
             row.failures, row.since, row.until = 0, now, None
@@ -53,6 +53,20 @@ def count_failure(username: str) -> bool:
 def forget_failures(username: str) -> None:
     """After a success, or by a security administrator's unlock."""
     Lock.objects.filter(pk=_key(username)).delete()
+
+
+def purge() -> int:
+    """Removes what no longer counts: anybody may try any name, and each leaves a row. Gives how many went."""
+    now = clock.now()
+    stale = Q(since__lt=now - POLICY.window) & (Q(until=None) | Q(until__lte=now))
+    return Lock.objects.filter(stale).delete()[0]
+
+
+def _locked(username: str, now: datetime) -> Lock:
+    """The name's row, made where there is none; again where a success elsewhere takes it away in between."""
+    while (row := Lock.objects.select_for_update().filter(pk=_key(username)).first()) is None:
+        Lock.objects.bulk_create([Lock(username=_key(username), failures=0, since=now)], ignore_conflicts=True)
+    return row
 
 
 def _key(username: str) -> str:

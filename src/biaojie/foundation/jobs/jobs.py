@@ -5,7 +5,7 @@ from __future__ import annotations
 from asgiref.sync import async_to_sync
 from procrastinate.contrib.django import app
 
-from biaojie.foundation.accounts import tokens
+from biaojie.foundation.accounts import lockout, tokens
 from biaojie.foundation.jobs.queue import task
 
 FINISHED_KEPT_H = 7 * 24
@@ -21,5 +21,6 @@ def purge(due_at: str = "") -> None:
 
 @task("accounts.purge_tokens")
 def purge_tokens(due_at: str = "") -> int:
-    """Removes tokens long ended."""
+    """Removes tokens long ended, and failed sign-ins that no longer count; gives how many tokens."""
+    lockout.purge()
     return tokens.purge()

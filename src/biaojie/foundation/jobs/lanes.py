@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 from procrastinate.contrib.django import DjangoApp, app
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
@@ -108,7 +108,9 @@ def run(role: str, stop_event: threading.Event) -> None:
     while not stop_event.is_set():
         try:
             sweep_stalled()
-        except DatabaseError:
+        except Exception:
+            # Whatever it is (procrastinate words a lost database its own way): without this thread nobody would sweep,
+            # and the lanes would go on without an end.
             log.exception("sweep failed")
         finally:
             close_old_connections()

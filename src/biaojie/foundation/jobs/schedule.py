@@ -35,5 +35,5 @@ def declare(row: ScheduleRow) -> None:
 
 
 declare(ScheduleRow(name="journal-prune", title="清理变更日志", task="records.prune", cadence="daily 03:10", lane="bulk"))
-declare(ScheduleRow(name="tokens-purge", title="清理过期令牌", task="accounts.purge_tokens", cadence="daily 03:20"))
+declare(ScheduleRow(name="tokens-purge", title="清理过期令牌与登录失败记录", task="accounts.purge_tokens", cadence="daily 03:20"))
 declare(ScheduleRow(name="jobs-purge", title="清理已完成任务", task="jobs.purge", cadence="daily 03:30"))

@@ -115,6 +115,7 @@ class Reader:
 
         One call ends when it has yielded what was committed at its start and fits the limit; call again until it
         yields nothing. Serials are contiguous. At most one change set (5,000 changes) is in memory besides the buffer.
+        Number and acknowledge only after the loop: within it they belong to a transaction that a `break` rolls back.
         """
         last = self.number(limit)
         connection = self._held()
