@@ -23,6 +23,8 @@ wire = typer.Typer(no_args_is_help=True, help="线上报文工具")
 app.add_typer(wire, name="wire")
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="数据目录；默认 $BIAOJIE_DATA，其次 ./.biaojie")]
+NodeArgument = Annotated[str, typer.Argument(help="节点名，如 second")]
+ProcessArgument = Annotated[str | None, typer.Argument(help="进程名，如 resolver；省略为该节点的全部进程")]
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def up(
 ) -> None:
     """启动整条链：国家顶级节点、二级节点、企业节点、递归节点。
 
-    Errors: PROC-101 port taken, PROC-102 already running, PROC-104 a process is not ready, PROC-106 setting up failed, PG-1xx.
+    可能的错误：PROC-101 端口被占用、PROC-102 已在运行、PROC-104 进程未就绪、PROC-106 设置未成功、PG-1xx 数据库。
     """
     from biaojie.processes import supervisor
 
@@ -52,7 +54,10 @@ def up(
 
 @app.command()
 def down(data: DataOption = None) -> None:
-    """停止 biaojie up 启动的一切。Errors: PROC-103 not running."""
+    """停止 biaojie up 启动的全部进程。
+
+    可能的错误：PROC-103 没有在运行。
+    """
     import fcntl
 
     from biaojie.processes import control
@@ -65,20 +70,29 @@ def down(data: DataOption = None) -> None:
 
 
 @app.command()
-def stop(node: str, process: Annotated[str | None, typer.Argument()] = None, data: DataOption = None) -> None:
-    """强行停止（SIGKILL）一个节点或其一个进程，并保持停止；用于演练。Errors: PROC-103, PROC-105 no such node."""
+def stop(node: NodeArgument, process: ProcessArgument = None, data: DataOption = None) -> None:
+    """强行停止（SIGKILL）一个节点或它的一个进程，停止后不自动重启；用于演练。
+
+    可能的错误：PROC-103 没有在运行、PROC-105 没有这个节点或进程。
+    """
     _command("stop", node, process, data)
 
 
 @app.command()
-def start(node: str, process: Annotated[str | None, typer.Argument()] = None, data: DataOption = None) -> None:
-    """重新启动被 stop 停止的节点或进程。Errors: PROC-103, PROC-105 no such node."""
+def start(node: NodeArgument, process: ProcessArgument = None, data: DataOption = None) -> None:
+    """重新启动用 stop 停止的节点或进程。
+
+    可能的错误：PROC-103 没有在运行、PROC-105 没有这个节点或进程。
+    """
     _command("start", node, process, data)
 
 
 @app.command()
 def status(data: DataOption = None) -> None:
-    """列出各进程的进程号与重启次数。Errors: PROC-103 not running."""
+    """列出各进程的进程号与重启次数。
+
+    可能的错误：PROC-103 没有在运行。
+    """
     from biaojie.processes import control
 
     for row in control.call(_directory(data), "status")["processes"]:
@@ -87,7 +101,7 @@ def status(data: DataOption = None) -> None:
 
 @app.command()
 def resolve(
-    identifier: str,
+    identifier: Annotated[str, typer.Argument(help="标识，六种编码体系均可")],
     server: Annotated[str | None, typer.Option("--server", help="主机:端口；默认询问本机递归节点")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="udp、tcp 或 http")] = "udp",
     index: Annotated[list[int] | None, typer.Option("--index", help="只取这些索引，可重复")] = None,
@@ -98,7 +112,7 @@ def resolve(
 ) -> None:
     """解析一个标识。
 
-    Exit status: 0 found, 1 not found (100, 200 or no route), 2 usage, 3 no answer or any other code.
+    退出状态：0 已找到；1 不存在（100、200 或没有路由）；2 用法不正确；3 没有应答或其他响应码。
     """
     from biaojie.client import resolver, terminal
 
@@ -124,7 +138,10 @@ def resolve(
 
 @wire.command("decode")
 def wire_decode(octets: Annotated[str, typer.Argument(metavar="HEX", help="十六进制报文；- 表示标准输入")]) -> None:
-    """把一个 Handle 报文逐字段展开。Exit status 1 when the message is malformed (HDL-1xx)."""
+    """把一个 Handle 报文逐字段展开。
+
+    退出状态：0 报文合法；1 报文有错误（HDL-1xx）。
+    """
     from biaojie.handle import dump
 
     text = sys.stdin.read() if octets == "-" else octets
@@ -140,7 +157,10 @@ def wire_decode(octets: Annotated[str, typer.Argument(metavar="HEX", help="十�
 
 @app.command("check-config")
 def check_config() -> None:
-    """列出每个配置项的值与来源；有错误的配置项以非零状态退出。Errors: BASE-101, BASE-102."""
+    """列出每个配置项的值与来源；有配置项不正确时退出状态为 1。
+
+    可能的错误：BASE-101、BASE-102。
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -157,7 +177,10 @@ def check_config() -> None:
 
 @app.command()
 def doctor(node: Annotated[str | None, typer.Argument(help="只检查这个节点")] = None, data: DataOption = None) -> None:
-    """自检：各节点的解析索引是否与注册数据逐条相等。Exit status 1 when any differs. Errors: PROC-103."""
+    """自检：各节点的解析索引与注册数据是否逐条一致。
+
+    退出状态：0 全部一致；1 有节点不一致或未能检查。可能的错误：PROC-103 没有在运行、PROC-105 没有这个节点。
+    """
     from biaojie.processes import doctor as examination
 
     sound = examination.run(_directory(data), node=node, say=typer.echo)

@@ -12,7 +12,7 @@ from real_nodes import HOST, RealNode, free_port, handle, value, zone
 from rich.console import Console
 
 from biaojie.client import terminal
-from biaojie.client.errors import BadReply, ClientError, ConnectionFailed, NoNode, UnsupportedProtocol
+from biaojie.client.errors import BadReply, ClientError, ConnectionFailed, NoDatagram, NoNode, UnsupportedProtocol
 from biaojie.client.resolver import Resolution, exit_status_of, resolve
 from biaojie.codes.errors import CodeError
 from biaojie.resolution.cache import Endpoint
@@ -63,6 +63,25 @@ def test_resolve_without_a_recursive_node_says_so(tmp_path: Path, text: str | No
         resolve("88.100.1/a", environ={"BIAOJIE_DATA": str(tmp_path)})
 
     assert exit_status_of(failure.value) == 3
+
+
+def test_resolve_of_a_reply_too_long_for_udp_turns_to_tcp_or_says_what_to_do(tmp_path: Path) -> None:
+    long = value(1, "DESC", "x" * 20_000)
+    node = RealNode(tmp_path / "node").start([zone("88.100.1"), handle("88.100.1/long", long)])
+    try:
+        nodes = {"recursive": {"role": "recursive", "handle_udp": node.udp.authority, "handle_tcp": node.tcp.authority}}
+        (tmp_path / "nodes.json").write_text(json.dumps(nodes), encoding="utf-8")
+        environ = {"BIAOJIE_DATA": str(tmp_path)}
+
+        found = resolve("88.100.1/long", environ=environ, timeout_ms=500)
+        with pytest.raises(NoDatagram) as silence:
+            resolve("88.100.1/long", environ=environ, timeout_ms=500, protocol="udp")
+    finally:
+        node.stop()
+
+    assert (found.exit_status, found.endpoint, found.values) == (0, node.tcp, (long,))
+    assert "UDP 无应答，可能因答复过长，请用 --protocol tcp" in silence.value.message
+    assert exit_status_of(silence.value) == 3
 
 
 def test_resolve_at_a_closed_port_is_connection_failed() -> None:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-for place in (Path(__file__).parent, Path(__file__).parent.parent / "handle", Path(__file__).parent.parent / "net"):
-    if str(place) not in sys.path:
-        sys.path.append(str(place))
+sys.path.extend(str(Path(__file__).parent.parent / room) for room in ("conformance", "handle", "net"))
 
 from node_under_test import Node
 from reference_node import WAYS, start_reference_node

@@ -5,8 +5,4 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent
-
-for place in (Path(__file__).parent, *(TESTS / room for room in ("handle", "net", "conformance"))):
-    if str(place) not in sys.path:
-        sys.path.append(str(place))
+sys.path.extend(str(Path(__file__).parent.parent / room) for room in ("fuzz", "handle", "net", "conformance"))

@@ -12,7 +12,7 @@ import functools
 import io
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ from biaojie.handle.datagrams import Reassembler
 from biaojie.handle.errors import DecodeError
 from biaojie.handle.messages import decode_response
 from biaojie.net.responder import Responder
+from biaojie.registry import bulk_rows
+from biaojie.registry.errors import BulkRefused
 from biaojie.resolution import container, counters, publication
 from biaojie.resolution import entries as publication_entries
 from biaojie.resolution.cache import Endpoint
@@ -185,6 +187,33 @@ def read_card(data: bytes) -> None:
         card.verify_card(card.read_card(data), now=datetime(2026, 3, 2, 1, tzinfo=UTC))
 
 
+def read_bulk_json(data: bytes) -> None:
+    """An NDJSON body in two blocks: every row becomes a row for COPY or a fault."""
+    _check_chunks(bulk_rows.ndjson_chunks(_blocks(data), bulk_rows.RowReader("88.100.1"), first=1, done=0))
+
+
+def read_bulk_csv(data: bytes) -> None:
+    """A CSV body in two blocks."""
+    with contextlib.suppress(BulkRefused):
+        _check_chunks(bulk_rows.csv_chunks(_blocks(data), bulk_rows.RowReader("88.100.1"), first=1, done=0))
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    return [data[: len(data) // 2], data[len(data) // 2 :]]
+
+
+def _check_chunks(chunks: Iterable[bulk_rows.Chunk]) -> None:
+    """What COPY reads has its four columns in each line, as many lines as there are rows, and nothing it would choke on."""
+    for chunk in chunks:
+        text = chunk.text()
+        lines = text.decode("utf-8").split("\n")
+        assert lines.pop() == ""
+        assert len(lines) == len(chunk.lines)
+        assert all(line.count("\t") == 3 for line in lines)
+        assert b"\0" not in text
+        msgspec.json.encode(chunk.faults)
+
+
 def read_web_reply(data: bytes) -> None:
     """Another node's JSON."""
     for read in (web.read_content, web.read_route, web.read_path):
@@ -235,6 +264,7 @@ _CODE_WORDS = (
     "-",
     "～",
 )
+_CSV_WORDS = ("handle", ",ttl", "1:URL", "88.100.1/", '"', '""', "\r\n", "\n", "\ufeff", "\u2028", "\0", "HS_SITE")
 _TOML_WORDS = ("[", "]", "=", '"', "\n", ".", "role", "clock_scale", "nan", "inf", "1979-05-27", "0x", "handle_udp", "::1")
 
 
@@ -258,6 +288,8 @@ DECODERS: dict[str, Decoder] = {
         Decoder(name="identifier_of", run=parse_identifier_of, seeds=seeds.coverages, longest=256, words=_CODE_WORDS),
         Decoder(name="coverage", run=read_coverage, seeds=seeds.coverages, longest=256, words=_CODE_WORDS),
         Decoder(name="card", run=read_card, seeds=seeds.cards, words=_JSON_WORDS),
+        Decoder(name="bulk_json", run=read_bulk_json, seeds=seeds.bulk_lines, exposed=True, words=_VALUE_WORDS),
+        Decoder(name="bulk_csv", run=read_bulk_csv, seeds=seeds.bulk_tables, exposed=True, words=_CSV_WORDS),
         Decoder(name="web_reply", run=read_web_reply, seeds=seeds.web_replies, words=_VALUE_WORDS, longest=4096),
         Decoder(name="manifest", run=read_manifest, seeds=seeds.manifests, words=_JSON_WORDS),
         Decoder(name="container", run=read_container, seeds=seeds.container_files),

@@ -274,6 +274,22 @@ def cards() -> list[bytes]:
     return [sign_card(card, [key]).to_json()]
 
 
+def bulk_lines() -> list[bytes]:
+    """NDJSON bodies of identifiers to register."""
+    rows = [{"handle": f"88.100.1/A{number}", "values": [json.loads(form)]} for number, form in enumerate(value_forms())]
+    lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    return [lines[0], b"\n".join(lines[:3]) + b"\n", b"\xef\xbb\xbf" + lines[1] + b"\n\n" + lines[-1]]
+
+
+def bulk_tables() -> list[bytes]:
+    """CSV bodies of the same."""
+    return [
+        b"handle,1:URL,2:DESC,ttl\n88.100.1/A,https://a.example,x,60\n88.100.1/B,,y,\n",
+        'handle,2000:productName\r\n88.100.1/甲,"深沟球轴承, ""6204"""\r\n'.encode(),
+        b"1:URL,handle\nu,88.100.1/C",
+    ]
+
+
 def web_replies() -> list[bytes]:
     """JSON replies a client reads: records, routes."""
     some = [json_form.value_to_json(value) for value in values()]

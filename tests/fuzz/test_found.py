@@ -28,6 +28,9 @@ FOUND = (
     ("settings", b"node = " + DEEP),
     # A number of more digits than `int` takes is not a TOML error.
     ("settings", b"web_threads = " + b"9" * 5_000),
+    # The same for `int` itself: the whole upload failed.
+    ("bulk_csv", b"handle,1:URL,ttl\n88.100.1/a,x," + b"9" * 5_000 + b"\n"),
+    ("bulk_csv", b"handle," + b"9" * 5_000 + b":URL\n88.100.1/a,x\n"),
     # A name that is half a character, as the standard library's JSON takes it: UnicodeEncodeError.
     ("json", b'{"index": 1, "p\\ud800Rata": "bare"}'),
 )

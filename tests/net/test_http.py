@@ -117,6 +117,15 @@ def test_http_path_is_decoded_exactly_once(node: Node) -> None:
     assert (other.status, other.json["handle"]) == (404, "88.100.1/中文 a/b")
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/handles/88.100.1/%FF", "/api/handles/88.100.1/%ED%A0%80", "/api/handles/88.100.1/a?type=%FF"]
+)
+def test_http_octets_that_are_no_utf8_are_refused(node: Node, path: str) -> None:
+    got = ask(node, path)
+
+    assert (got.status, got.json["message"]) == (400, "地址中有不是 UTF-8 的字节，或替换字符 U+FFFD")
+
+
 def test_http_pretty_and_callback_change_only_the_form(node: Node) -> None:
     plain = ask(node, "/api/handles/88.100.1/item-42")
     pretty = ask(node, "/api/handles/88.100.1/item-42?pretty")

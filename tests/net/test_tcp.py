@@ -251,11 +251,31 @@ def test_tcp_connections_beyond_the_limit_are_refused(published: Path) -> None:
             peers = [await asyncio.open_connection(*address) for _ in range(5)]
             await asyncio.sleep(0.1)
 
-            counts = len(server.connections), server.refused
+            counts = len(server.connections), server.shares.refused, server.shares.over_share
 
-            assert counts == (3, 2)
+            assert counts == (3, 2, 0)
             for _, writer in peers:
                 writer.close()
+
+    run(test)
+
+
+def test_tcp_source_beyond_its_share_is_closed_and_another_source_still_answered(published: Path) -> None:
+    async def test() -> None:
+        async with serving(published, connections_max=80) as (server, address):
+            held = [await asyncio.open_connection(*address) for _ in range(70)]
+            await asyncio.sleep(0.1)
+            reader, writer = await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0))
+            writer.write(question("88.100.1/item-42", request_id=7))
+
+            reply = read(await reader.read())
+
+            assert (reply.request_id, reply.response_code) == (7, 1)
+            assert (server.shares.refused, server.shares.over_share) == (6, 6)
+            for _, open_writer in (*held, (reader, writer)):
+                open_writer.close()
+            await asyncio.sleep(0.1)
+            assert (server.shares.total, len(server.shares)) == (0, 0)
 
     run(test)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import socket
 import time
+import urllib.request
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -9,12 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from node_under_test import LONG, OWNER, Node, all_entries, ask_udp, handle_row, question, read
+from node_under_test import HUGE, LONG, OWNER, Node, all_entries, ask_udp, handle_row, question, read
 
 from biaojie.handle.bodies import GetSiteInfoRequest, ResolutionRequest, ResolutionResponse
 from biaojie.handle.codes import FLAG_AT, FLAG_CA, FLAG_DNRF, FLAG_KC, FLAG_PO, FLAG_RD, FLAG_REC, RESOLUTION_FLAGS
 from biaojie.handle.datagrams import PACKET_SIZE, Reassembler, split
 from biaojie.net.mmsg import available, bind_udp
+from biaojie.net.policy import UDP_REPLY_PIECES_MAX
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.responder import Responder
 from biaojie.net.udp import UdpServer
@@ -95,6 +98,31 @@ def test_udp_long_reply_comes_in_pieces_of_512_with_the_total_length(node: Node)
 def test_udp_reply_beyond_the_packet_limit_is_silence(node: Node) -> None:
     with pytest.raises(TimeoutError):
         ask_udp(node.udp[0], question("88.100.1/huge"), timeout_s=0.5)
+
+
+def test_udp_reply_beyond_the_packet_limit_is_counted_and_served_over_tcp(node: Node) -> None:
+    before = too_long(node)
+    with pytest.raises(TimeoutError):
+        ask_udp(node.udp[0], question("88.100.1/huge"), timeout_s=0.3)
+    with socket.create_connection(node.tcp[0], timeout=5) as sock:
+        sock.sendall(question("88.100.1/huge"))
+        octets = b""
+        while part := sock.recv(65_536):
+            octets += part
+
+    reply = read(octets)
+
+    assert (reply.response_code, reply.body.values) == (1, (HUGE,))
+    assert len(split(octets)) > UDP_REPLY_PIECES_MAX.value
+    assert too_long(node) == before + 1
+
+
+def too_long(node: Node) -> int:
+    """The counter as `/metrics` shows it."""
+    text = urllib.request.urlopen(f"{node.http[0]}/metrics", timeout=5).read().decode()
+    found = re.search(r'^biaojie_udp_total\{[^}]*what="too_long"[^}]*\} (\d+)$', text, re.M)
+    assert found is not None
+    return int(found[1])
 
 
 def test_udp_long_reply_asked_for_again_comes_in_the_same_pieces(node: Node) -> None:

@@ -134,6 +134,9 @@ def real_chain(tmp_path: Path) -> Iterator[Chain]:
             handle("88.100.1/evil", EVIL),
             handle("88.100.1/long", LONG),
             handle("88.100.1/alias", value(1, "HS_ALIAS", "88.100.2/hosted")),
+            handle("88.100.1/lost", value(1, "HS_ALIAS", "88.100.2/nothing")),
+            *(handle(f"88.100.1/a{n}", value(1, "HS_ALIAS", f"88.100.1/a{n + 1}")) for n in range(30)),
+            handle("88.100.1/ring", value(1, "HS_ALIAS", "88.100.1/ring")),
             handle("88.100.12345678/abc", URL),
         ]
     )  # fmt: skip
@@ -252,6 +255,13 @@ def test_alias_is_followed_unless_told_not_to(shared: Chain) -> None:
 
     assert [v["type"] for v in followed["values"]] == ["URL", "productName"]  # type: ignore[attr-defined]
     assert [v["type"] for v in kept["values"]] == ["HS_ALIAS"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/api/handles/88.100.1%2F%FF", "/resolve/88.100.1%2F%FF", "/resolve?identifier=88.100.1%2F%FF"])
+def test_octets_that_are_no_utf8_in_an_address_are_refused(shared: Chain, path: str) -> None:
+    status, form = shared.json(path)
+
+    assert (status, form["message"]) == (400, "地址中有不是 UTF-8 的字节，或替换字符 U+FFFD")
 
 
 def test_trace_shows_every_step_then_the_cache(chain: Chain) -> None:
@@ -420,6 +430,11 @@ def test_value_that_is_markup_is_shown_as_text(shared: Chain) -> None:
     ("identifier", "status", "words"),
     [
         ("88.100.1/none", 404, "没有这个标识。前缀 88.100.1 存在，但其下没有 none。（100）"),
+        ("hdl:88.100.1/none", 404, "没有这个标识。前缀 88.100.1 存在，但其下没有 none。（100）"),
+        ("http://hdl.handle.net/88.100.1/no/ne", 404, "没有这个标识。前缀 88.100.1 存在，但其下没有 no/ne。（100）"),
+        ("88.100.1/lost", 404, "没有这个标识。前缀 88.100.2 存在，但其下没有 nothing。（100）"),
+        ("88.100.1/a0", 502, "别名层数超过上限 10，停在 88.100.1/a10"),
+        ("88.100.1/ring", 502, "别名成环：88.100.1/RING → 88.100.1/RING"),
         ("88.999/none", 404, "前缀 88.999 未在国家顶级节点登记。"),
         ("2.16.156.9", 404, "OID 编码 2.16.156.9 暂无解析路由，已查询国家顶级节点。"),
         ("did:bid:?", 400, "无法解析"),

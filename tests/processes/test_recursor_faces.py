@@ -13,7 +13,9 @@ import pytest
 from biaojie.base.settings import Settings, load
 from biaojie.handle.bodies import ErrorResponse, ResolutionRequest
 from biaojie.handle.codes import FLAG_KC, RESOLUTION_FLAGS
+from biaojie.handle.datagrams import PIECE_SIZE
 from biaojie.handle.messages import decode_request, decode_response, early_error, encode_message, make_request, make_response
+from biaojie.net.shares import ConnectionShares
 from biaojie.processes import recursor_faces
 from biaojie.processes.recursor_faces import TCP_IN_HAND_MAX, Faces, TcpFace
 
@@ -66,7 +68,9 @@ async def tcp_face(
     service: Service, *, idle_s: float = 30
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, set[TcpFace]]]:
     connections: set[TcpFace] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: TcpFace(service, connections, idle_s=idle_s), HOST, 0)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: TcpFace(service, connections, ConnectionShares(100), idle_s=idle_s), HOST, 0
+    )
     reader, writer = await asyncio.open_connection(HOST, server.sockets[0].getsockname()[1])
     try:
         yield reader, writer, connections
@@ -183,3 +187,68 @@ def test_close_lets_the_replies_in_hand_leave(settings: Settings) -> None:
         assert reply == 5
 
     asyncio.run(run())
+
+
+def test_source_beyond_its_share_is_closed_and_another_source_still_answered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recursor_faces, "TCP_CONNECTIONS_MAX", 80)
+
+    async def run() -> None:
+        service = Service()
+        service.gate.set()
+        faces = Faces(service, replace(settings, environment="production"))
+        await faces.open()
+        port = faces._tcp[0].sockets[0].getsockname()[1]
+        held = [await asyncio.open_connection(HOST, port) for _ in range(70)]
+        await asyncio.sleep(0.1)
+        reader, writer = await asyncio.open_connection(HOST, port, local_addr=("127.0.0.2", 0))
+        writer.write(request(7))
+
+        number = await asyncio.wait_for(read_reply(reader), 5)
+
+        assert number == 7
+        assert (faces.shares.refused, faces.shares.over_share) == (6, 6)
+        for _, open_writer in (*held, (reader, writer)):
+            open_writer.close()
+        await asyncio.sleep(0.1)
+        assert (faces.shares.total, len(faces.shares)) == (0, 0)
+        await faces.close()
+
+    asyncio.run(run())
+
+
+def test_reply_too_long_for_datagrams_is_silence_over_udp_and_whole_over_tcp(settings: Settings) -> None:
+    async def run() -> None:
+        service = Service("x" * 24 * PIECE_SIZE)
+        service.gate.set()
+        faces = Faces(service, settings)
+        await faces.open()
+        got: list[bytes] = []
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Collector(got),
+            remote_addr=faces._udp[0]._transport.get_extra_info("sockname"),  # type: ignore[union-attr]
+        )
+        transport.sendto(request(1))
+        reader, writer = await asyncio.open_connection(HOST, faces._tcp[0].sockets[0].getsockname()[1])
+        writer.write(request(2))
+
+        number = await asyncio.wait_for(read_reply(reader), 5)
+        await asyncio.sleep(0.1)
+
+        assert (number, got, faces.too_long) == (2, [], 1)
+        writer.close()
+        transport.close()
+        await faces.close()
+
+    asyncio.run(run())
+
+
+class Collector(asyncio.DatagramProtocol):
+    """Keeps the datagrams that come."""
+
+    def __init__(self, got: list[bytes]) -> None:
+        self.got = got
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.got.append(data)

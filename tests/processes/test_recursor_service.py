@@ -18,6 +18,8 @@ from biaojie.handle.bodies import ErrorResponse, ResolutionRequest
 from biaojie.handle.messages import decode_response, encode_message, make_request
 from biaojie.processes.recursor import Recursor
 from biaojie.processes.recursor_page.application import Application
+from biaojie.resolution.authority import Authority
+from biaojie.resolution.index import Index
 from biaojie.resolution.questions import Outcome, Step
 
 REQUEST = encode_message(make_request(ResolutionRequest("88.100.1/a"), request_id=7))
@@ -92,3 +94,24 @@ def test_queries_beyond_reason_are_bad_requests(tmp_path: Path, query: str) -> N
     asyncio.run(Application(recursor(tmp_path, lambda: Outcome(identifier="x", response_code=1))).__rsgi__(scope, protocol))
 
     assert sent == [400]
+
+
+@pytest.mark.parametrize(
+    ("place", "octets", "code"),
+    [(2, b"\x42", 501), (2, b"\x82", 4), (20, bytes(4), 4), (20, b"\0\0\x27\x10", 2), (20, b"\0\0\0\x64", 5), (40, b"\x7f", 4)],
+    ids=["encrypted", "compressed", "operation 0", "operation 10000", "operation 100", "length"],
+)
+def test_what_is_no_request_served_is_refused_as_by_every_node(tmp_path: Path, place: int, octets: bytes, code: int) -> None:
+    service = recursor(tmp_path, lambda: Outcome(identifier="x", response_code=1))
+    damaged = REQUEST[:place] + octets + REQUEST[place + len(octets) :]
+
+    answer = asyncio.run(service.reply_to(damaged, via="tcp"))
+
+    assert answer is not None
+    message = decode_response(answer)
+    assert (message.response_code, message.request_id) == (code, 7)
+    with Index.open(tmp_path / "index") as index:
+        authority = Authority(index)
+        other = authority.answer_message(damaged, "tcp", 1_700_000_000.0)
+        authority.close()
+    assert other is not None and other.response_code == code

@@ -21,6 +21,7 @@ from biaojie.registry import operations_handles as handles
 from biaojie.registry.handle_rows import PUBLICATION, prefix_record_key, put_handle
 from biaojie.registry.models import RouteClaim
 from biaojie.registry.publication import current_entries
+from biaojie.registry.workflows import move_claim
 from biaojie.resolution.index import Index
 
 pytestmark = pytest.mark.django_db
@@ -66,10 +67,11 @@ def registered() -> None:
         handles.create_identifier(actor="wu", identifier=f"88.100.2/{name}", values=values)
     handles.delete_identifier(actor="wu", identifier="88.100.2/gone")
     low, high = parse_coverage(System.OID, "1.2.156.3001").interval()
-    RouteClaim.objects.create(
+    claim = RouteClaim.objects.create(
         system="OID", coverage="1.2.156.3001", low=low, high=high, owner="88.100", holder="单位", addresses=[], final=True,
         created_at=clock.now(), version=1,
     )  # fmt: skip
+    move_claim(claim, "confirm", actor="test")
     handles.create_identifier(actor="wu", identifier="1.2.156.3001.7", values=[url("x")])
     with change_set(actor="wu", channels=(PUBLICATION,)) as changes:
         put_handle(

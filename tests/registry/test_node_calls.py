@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nodes_around import MAKER, OTHER, UNIT, Child, ParentNode, user
+from django.db import connection
+from nodes_around import MAKER, OTHER, UNIT, Child, ParentNode, hold_prefix, user
 
 from biaojie.foundation.nodes.models import Peer, ThisNode
 from biaojie.foundation.nodes.operations import this_node
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.django_db
 
 Below = Callable[[str], ParentNode]
 Rows = list[dict[str, Any]]
+HTTP = [{"ip_type": 4, "ip": "127.0.0.1", "protocol": "HTTP", "port": 8080}]
 
 
 def obtain(parent: ParentNode, name: str) -> Prefix:
@@ -66,6 +68,27 @@ def test_application_the_parent_refuses_outright_is_rejected_here_in_its_words(b
 
     held = Prefix.objects.get(name="88.403")
     assert (held.status, held.reason_code) == (3, "parent")
+
+
+def test_application_refused_outright_is_not_sent_again_and_holds_up_no_other_verdict(below: Below) -> None:
+    parent = below("88.431")
+    for name in ("88.430", "88.432"):
+        registrant = {"name": OTHER[0], "credit_code": OTHER[1]}
+        parent.call("operator", "POST", "/prefixes", {"name": name.replace(".", ".0"), "registrant": registrant})
+        with pytest.raises(ParentRefused, match="前导零"):
+            operations.apply_prefix(actor="li", name=name, registrant=UNIT)
+    # One that cannot be followed at all: in force here, unknown to the parent, and refused by it.
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        Prefix.objects.filter(name="88.432").update(status=1)
+        cursor.execute("SET session_replication_role = origin")
+    operations.apply_prefix(actor="li", name="88.431", registrant=UNIT)
+    parent.call("reviewer", "POST", "/prefixes/88.431/review", {"decision": "accept"})
+
+    moved = operations.sync_verdicts()
+
+    assert moved == 1
+    assert dict(Prefix.objects.values_list("name", "status")) == {"88.430": 3, "88.432": 1, "88.431": 1}
 
 
 def test_enterprise_application_goes_through_us_to_the_top_and_the_verdict_comes_back(below: Below, child: Any) -> None:
@@ -142,7 +165,52 @@ def test_claim_goes_up_and_an_overlap_refused_above_is_not_kept_here(below: Belo
 
     kept = operations_routes.claim_route(actor="li", system="GS1", coverage="6904409")
     above = [row for row in parent.call("operator", "GET", "/routes/claims")["data"]["items"] if row["owner"] == "88.409"]
+
     assert (kept.final, [row["coverage"] for row in above], above[0]["final"]) == (True, ["6904409"], False)
+    assert (kept.state, above[0]["state"]) == ("forwarded", "proposed")
+
+
+def test_claim_becomes_active_here_with_the_verdict_above(below: Below) -> None:
+    parent = below("88.415")
+    obtain(parent, "88.415")
+    wanted, unwanted = (
+        operations_routes.claim_route(actor="li", system="GS1", coverage=coverage) for coverage in ("6904415", "6905415")
+    )
+    above = {row["coverage"]: row["id"] for row in parent.call("operator", "GET", "/routes/claims")["data"]["items"]}
+
+    before = operations_routes.sync_claims()
+    parent.call("reviewer", "POST", f"/routes/claims/{above['6904415']}/approve")
+    parent.call("reviewer", "POST", f"/routes/claims/{above['6905415']}/refuse", {"reason": "材料不全"})
+    moved = operations_routes.sync_claims()
+
+    for row in (wanted, unwanted):
+        row.refresh_from_db()
+    assert (before, moved, operations_routes.sync_claims()) == (0, 2, 0)
+    assert (wanted.state, unwanted.state, unwanted.reason) == ("active", "refused", "材料不全")
+    assert [row.key for row in Change.objects.filter(kind="route")] == ["6:6904415"]
+    repeated = operations_routes.claim_route(actor="li", system="GS1", coverage="6904415")
+    assert (repeated.state, repeated.version) == ("active", wanted.version)
+
+
+def test_claim_of_a_child_is_passed_on_by_the_reviewer_and_follows_the_verdict_above(
+    below: Below, child: Callable[..., Child]
+) -> None:
+    parent = below("88.416")
+    obtain(parent, "88.416")
+    node = child("enterprise", ["88.416.1"])
+    hold_prefix("88.416.1", unit=MAKER, peer=node.peer)
+    body = {"system": "GS1", "coverage": "6904416", "addresses": HTTP, "owner": "88.416.1"}
+    claim_id = node.call("POST", "/routes", body)[1]["data"]["id"]
+    unknown = parent.call("operator", "GET", "/routes/claims")["data"]["items"]
+
+    passed = operations_routes.approve_claim(actor=user("reviewer"), claim_id=claim_id).state
+    above = next(row for row in parent.call("operator", "GET", "/routes/claims")["data"]["items"] if row["owner"] == "88.416")
+    parent.call("reviewer", "POST", f"/routes/claims/{above['id']}/approve")
+    synced = operations_routes.sync_claim(actor="li", claim_id=claim_id)
+
+    assert "6904416" not in {row["coverage"] for row in unknown}
+    assert (passed, above["coverage"], synced.state) == ("forwarded", "6904416", "active")
+    assert node.call("GET", "/routes")[1]["data"]["items"][0]["state"] == "active"
 
 
 def test_claim_that_meets_another_nodes_is_refused_above_and_not_kept_here(below: Below, settings: Any) -> None:

@@ -178,6 +178,15 @@ def test_application_after_a_rejection_is_submitted_anew_and_reviewed_again(seco
     assert (again.status, again.reason_code, again.reason, accepted.status) == (4, "", "", 1)
 
 
+def test_application_for_hosting_after_a_rejection_asks_for_hosting_again(second: None) -> None:
+    operations.apply_prefix(actor="li", name="88.100.7", registrant=MAKER, hosted=True)
+    operations.review_prefix(actor=user("reviewer"), name="88.100.7", decision="reject", reason_code="other", reason="见附件")
+
+    again = operations.apply_prefix(actor="li", name="88.100.7", registrant=MAKER, hosted=True)
+
+    assert (again.status, again.hosting) == (4, 2)
+
+
 def test_state_through_disable_and_enable_takes_zone_and_record_out_and_back(second: None, no_top_approval: None) -> None:
     reviewer = user("reviewer")
     operations.apply_prefix(actor="li", name="88.100.7", registrant=MAKER, hosted=True)

@@ -20,6 +20,7 @@ from biaojie.foundation.records.models import Change
 from biaojie.registry import operations_handles as handles
 from biaojie.registry.errors import Conflict, HandleExists, NotAllowed, NotFound, PrefixNotServed
 from biaojie.registry.models import Handle, Prefix, RouteClaim
+from biaojie.registry.workflows import move_claim
 
 pytestmark = pytest.mark.django_db
 
@@ -188,7 +189,9 @@ def claim(coverage: str, low: bytes, high: bytes, **more: Any) -> RouteClaim:
         "version": 1,
         "addresses": [],
     }
-    return RouteClaim.objects.create(coverage=coverage, low=low, high=high, **(values | more))
+    row = RouteClaim.objects.create(coverage=coverage, low=low, high=high, **(values | more))
+    move_claim(row, "confirm", actor="test")
+    return row
 
 
 def test_create_identifier_of_other_system_needs_a_final_claim(hosted: Prefix) -> None:
@@ -201,10 +204,19 @@ def test_create_identifier_of_other_system_needs_a_final_claim(hosted: Prefix) -
     for outside in ("1.2.156.3002.7", "1.2.156.30010.7"):
         with pytest.raises(PrefixNotServed):
             create(outside)
-    held.removed_at = clock.now()
-    held.save()
+    move_claim(held, "withdraw", actor="test", fields={"removed_at": clock.now()})
     with pytest.raises(PrefixNotServed):
         create("1.2.156.3001.8")
+
+
+def test_create_identifier_in_a_range_handed_on_to_another_node_refused(hosted: Prefix) -> None:
+    claim("1.2.156.3001", *parse_coverage(System.OID, "1.2.156.3001").interval())
+    inner = parse_coverage(System.OID, "1.2.156.3001.5").interval()
+    claim("1.2.156.3001.5", *inner, owner="88.100.7", final=False)
+
+    with pytest.raises(PrefixNotServed):
+        create("1.2.156.3001.5.1")
+    assert create("1.2.156.3001.6.1").owner == "88.100"
 
 
 def at_once(*verbs: Callable[[], object]) -> list[str]:

@@ -12,10 +12,11 @@ from django.db import IntegrityError, transaction
 from nodes_around import MAKER, UNIT, Child, free_port, hold_prefix, user
 
 from biaojie.base import clock
+from biaojie.foundation.records.models import ChangeSet
 from biaojie.foundation.workflow.errors import NoTransition, NotTheMover
 from biaojie.handle.json_form import value_from_json
 from biaojie.handle.sites import decode_site
-from biaojie.registry import operations, operations_routing
+from biaojie.registry import operations, operations_routing, prefix_changes
 from biaojie.registry.errors import (
     ChangeOpen,
     NotAllowed,
@@ -228,3 +229,33 @@ def test_database_refuses_a_change_that_skips_the_second_person(top: None, liste
 
     with pytest.raises(IntegrityError), transaction.atomic():
         RoutingChange.objects.update(state="published")
+
+
+def test_check_cut_short_of_a_prefix_disabled_meanwhile_holds_up_no_other(enterprise: Child, listener: Rows) -> None:
+    hold_prefix("88.100.8", unit=MAKER, peer=enterprise.peer)
+    operations.change_state(actor=user("reviewer"), name="88.100.7", event="disable")
+    for name in ("88.100.7", "88.100.8"):
+        prefix = operations.locked(name)
+        RoutingChange.objects.create(prefix=prefix, new=listener, proposed_by="li", created_at=clock.now() - timedelta(minutes=2))
+
+    operations_routing.recheck_proposed()
+
+    states = dict(RoutingChange.objects.values_list("prefix__name", "state"))
+    assert states == {"88.100.7": "proposed", "88.100.8": "published"}
+
+
+def test_hosted_records_beyond_one_change_set_follow_the_nodes_addresses(
+    second: None, listener: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefix_changes, "HOSTED_PER_SET", 2)
+    names = [f"88.100.{number}" for number in range(91, 96)]
+    for name in names:
+        operations.apply_prefix(actor="li", name=name, registrant=MAKER, hosted=True)
+        operations._settle_verdict(operations.locked(name), "confirm", actor=operations.PARENT)
+    before = ChangeSet.objects.count()
+
+    with operations.changing(operations.locked("88.100"), actor="test"):
+        operations.set_addresses(operations.locked("88.100"), operations.from_rows(listener))
+
+    assert {tuple(published(f"1:0.NA/{name}")[0][1]) for name in names} == {tuple(ports(listener))}
+    assert ChangeSet.objects.count() - before == 1 + 3

@@ -78,6 +78,13 @@ def test_index_after_a_random_history_equals_the_registry(
             final=chance.random() < 0.5,
         )
 
+    def judge() -> None:
+        waiting = RouteClaim.objects.filter(state="proposed").first()
+        if waiting is not None and chance.random() < 0.8:
+            operations_routes._activate(waiting, "approve", actor=reviewer)
+        elif waiting is not None:
+            operations_routes.refuse_claim(actor=reviewer, claim_id=waiting.id, reason="持有情况不明")
+
     def drop() -> None:
         held = RouteClaim.objects.filter(removed_at=None).first()
         if held is not None:
@@ -91,7 +98,9 @@ def test_index_after_a_random_history_equals_the_registry(
     with Index.open(tmp_path / "index") as index:
         follower = Follower(tmp_path / "publication", index)
         for step in range(60):
-            verb = chance.choice([apply, apply, decide, decide, state, state, host, route, take_back, claim, drop, move_own])
+            verb = chance.choice(
+                [apply, apply, decide, decide, state, state, host, route, take_back, claim, judge, drop, move_own]
+            )
             try:
                 with transaction.atomic():
                     verb()

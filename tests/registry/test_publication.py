@@ -34,6 +34,7 @@ from biaojie.registry.publication import (
     zone_content_of,
     zone_keys,
 )
+from biaojie.registry.workflows import move_claim
 from biaojie.resolution.entries import Entry, check_entry, handle_content, route_content, zone_content
 
 NAMES = ("88.100.2/a", "88.100.2/B", "88.100.2/件")
@@ -123,8 +124,8 @@ def _other(changes: Any, verb: str, value: Any) -> None:
         claim = RouteClaim.objects.filter(removed_at=None).first()
         if claim is not None:
             claim.version += 1
-            claim.removed_at = clock.now()
             claim.save()
+            move_claim(claim, "withdraw", actor="test", fields={"removed_at": clock.now()})
             changes.remove(kind="route", key=route_key(claim), version=claim.version)
     elif verb == "site":
         version = OwnSite.objects.count() and OwnSite.objects.get().version
@@ -149,6 +150,7 @@ def _claim(changes: Any) -> None:
         created_at=clock.now(),
         version=last.version + 1 if last else 1,
     )
+    move_claim(claim, "confirm", actor="test")
     changes.put(kind="route", key=route_key(claim), version=claim.version, content=route_content_of(claim))
 
 

@@ -16,6 +16,7 @@ from django.db import connection, connections
 from served import make_prefix, url
 
 from biaojie.foundation.records.channel import backlog
+from biaojie.foundation.records.models import Channel
 from biaojie.registry import operations_handles as handles
 from biaojie.registry.comparison import compare
 from biaojie.registry.models import Handle
@@ -171,11 +172,15 @@ def test_publish_once_journal_lost_sets_nobody_published_begins_anew(side: Side)
         cursor.execute("DELETE FROM records_change WHERE key ~ '/B$'")
         cursor.execute("SET session_replication_role = origin")
 
+    create("d")
     second = side.publisher().publish_once()
 
     assert second.session != first.session
     assert side.follow() == "snapshot"
     assert compare(side.index).equal
+    # What was numbered and acknowledged stays so: the manifest is never ahead of the journal.
+    channel = Channel.objects.get(name="publication")
+    assert (channel.serial, channel.acknowledged) == (second.serial, second.serial)
 
 
 PROGRAM = """

@@ -437,6 +437,20 @@ def test_alias_loop_is_an_error() -> None:
     assert outcome.error is not None and outcome.error.code == "RES-165"
 
 
+def test_alias_chain_longer_than_the_limit_is_an_error_that_says_so() -> None:
+    world = chain()
+    world.nodes["203.0.113.3"] = {
+        f"88.100.1/a{number}": found(value("HS_ALIAS", f"88.100.1/a{number + 1}")) for number in range(30)
+    }
+
+    first, again = world.resolve("88.100.1/a0"), world.resolve("88.100.1/a0")
+
+    for outcome in (first, again):
+        assert outcome.error is not None
+        assert (outcome.response_code, outcome.error.code) == (2, "RES-167")
+        assert outcome.message == "别名层数超过上限 10，停在 88.100.1/a10"
+
+
 def test_alias_is_not_followed_when_the_policy_says_so() -> None:
     world = chain()
     world.policy = Policy(follow_aliases=False, allow_private=True)

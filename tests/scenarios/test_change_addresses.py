@@ -138,7 +138,7 @@ def test_change_without_any_port_is_refused(chain: Chain) -> None:
     assert status == 422 and codes[0].startswith("REG-13")
 
 
-@pytest.mark.parametrize("ip", ["10.1.2.3", "127.0.0.1", "192.168.0.9", "169.254.1.1"])
+@pytest.mark.parametrize("ip", ["10.1.2.3", "127.0.0.1", "192.168.0.9", "100.64.0.1"])
 def test_private_address_is_refused_in_production(ip: str) -> None:
     with pytest.raises(PrivateAddress) as refused:
         check_addresses([endpoint("TCP", 2641, ip)], allow_private=False)

@@ -77,3 +77,52 @@ def test_text_that_no_column_holds_is_refused(client: Client, path: str) -> None
     answer = client.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {token}"})
 
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "API-422")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [
+        ("/api/v1/token", "GET", {"POST", "DELETE", "OPTIONS"}),
+        ("/api/v1/identifiers/bulk", "DELETE", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/api/v1/token", "HEAD", {"POST", "DELETE", "OPTIONS"}),
+    ],
+)
+def test_method_not_known_answered_in_the_envelope(client: Client, path: str, method: str, allow: set[str]) -> None:
+    answer = client.generic(method, path)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/json")
+    assert set(answer.headers["Allow"].split(", ")) == allow
+    assert answer.headers["Content-Security-Policy"]
+    if method != "HEAD":
+        rows = [{"code": "API-405", "pointer": "", "message": "不支持该请求方法"}]
+        assert answer.json() == {"status": -2, "message": "不支持该请求方法", "data": None, "errors": rows}
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v1", "/api/nothing", "/api/v1/token/more"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+def test_address_not_known_answered_in_the_envelope(client: Client, path: str, method: str) -> None:
+    answer = client.generic(method, path)
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "API-404")
+
+
+def test_handles_method_not_known_answered_in_the_handle_form(client: Client) -> None:
+    answer = client.put("/api/handles/88.100.1/a")
+
+    assert (answer.status_code, answer.json()) == (405, {"responseCode": 5, "message": "不支持该请求方法"})
+
+
+def test_options_names_the_methods(client: Client) -> None:
+    answer = client.options("/api/v1/identifiers/bulk")
+
+    assert (answer.status_code, answer.content, answer.headers["Allow"]) == (204, b"", "GET, HEAD, OPTIONS, POST")
+
+
+@pytest.mark.django_db
+def test_head_answered_as_get_would_be_without_a_body(client: Client) -> None:
+    got, head = client.get("/api/openapi.json"), client.head("/api/openapi.json")
+    refused = client.head("/api/v1/identifiers/bulk?prefix=88.100")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == got.headers["Content-Length"]
+    assert (refused.status_code, refused.content) == (401, b"")

@@ -6,6 +6,7 @@ ClientError 100
 ├── BadReply 103           something came that is no reply to the question
 ├── NotVerified 104        the reply should be signed by the site's key and is not
 ├── UnsupportedProtocol 105
+├── NoDatagram 108        as 101, where only UDP was to be asked
 ├── NoNode 106             no server was named and no recursive node is known
 └── AllFailed 107          every address failed; `failures` lists them
 """
@@ -49,6 +50,12 @@ class UnsupportedProtocol(ClientError):
     """不支持以 {protocol} 进行此项查询"""
 
     code = "CLI-105"
+
+
+class NoDatagram(NoReply):
+    """{address} 没有应答：UDP 无应答，可能因答复过长，请用 --protocol tcp"""
+
+    code = "CLI-108"
 
 
 class NoNode(ClientError):

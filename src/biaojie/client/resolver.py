@@ -18,7 +18,7 @@ from typing import Any
 
 from biaojie.base.settings import split_address
 from biaojie.client.blocking import BlockingClient
-from biaojie.client.errors import BadReply, ClientError, NoNode, UnsupportedProtocol
+from biaojie.client.errors import BadReply, ClientError, NoDatagram, NoNode, NoReply, UnsupportedProtocol
 from biaojie.codes.errors import CodeError
 from biaojie.handle.bodies import ResolutionRequest
 from biaojie.handle.codes import ResponseCode
@@ -107,6 +107,9 @@ def resolve(
                 failures.append(error)
                 continue
             return found if path is None else _with_path(found, path)
+    if protocol == "udp" and isinstance(failures[0], NoReply):
+        # A reply of more than 24 packets is met with silence over UDP; without `protocol` TCP has been asked by now.
+        raise NoDatagram(address=str(endpoints[0])) from failures[0]
     raise failures[0]
 
 

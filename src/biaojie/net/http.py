@@ -43,7 +43,17 @@ _CALLBACK_MAX: Final = 64
 _YES: Final = frozenset({"", "true", "1", "yes"})
 _INT32: Final = 0x7FFFFFFF
 _INT32_DIGITS: Final = len(str(_INT32))
+NOT_UTF8: Final = "地址中有不是 UTF-8 的字节，或替换字符 U+FFFD"
 _WRITING: Final = frozenset({"PUT", "DELETE", "PATCH"})
+
+
+def is_damaged(path: str) -> bool:
+    """Did a path, as the server decoded it, have octets that are no UTF-8?
+
+    The server puts U+FFFD in their place and keeps no original, so that a U+FFFD which was meant is refused with them: asked
+    for as it stands, `%FF` would be answered as another identifier.
+    """
+    return "\N{REPLACEMENT CHARACTER}" in path
 
 
 class Headers(Protocol):
@@ -156,6 +166,8 @@ class HttpApp:
         text = scope.path[len(HANDLES) :]
         if not text:
             raise _Refusal(400, ResponseCode.INVALID_HANDLE, "缺少标识")
+        if is_damaged(text):
+            raise _Refusal(400, ResponseCode.INVALID_HANDLE, NOT_UTF8)
         if len(text.encode("utf-8", "surrogatepass")) > policy.HTTP_HANDLE_MAX.value:
             raise _Refusal(400, ResponseCode.INVALID_HANDLE, f"标识超过 {policy.HTTP_HANDLE_MAX.value} 字节")
         wanted = _parameters(query)
@@ -239,8 +251,10 @@ def _parameters(query: str) -> dict[str, list[str]]:
     """Names and their values in order; a name without `=` has an empty value."""
     wanted: dict[str, list[str]] = {}
     try:
-        for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=2048):
+        for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=2048, errors="strict"):
             wanted.setdefault(name, []).append(value)
+    except UnicodeDecodeError:
+        raise _Refusal(400, ResponseCode.PROTOCOL_ERROR, NOT_UTF8) from None
     except ValueError:
         raise _Refusal(400, ResponseCode.PROTOCOL_ERROR, "查询参数过多") from None
     return wanted

@@ -9,7 +9,9 @@ from biaojie.resolution.policy import Row
 # UDP
 UDP_LOOK_UP_MS: Final = Row(200, "milliseconds", "how often an idle loop looks whether it shall stop, and lets its reader rest")
 UDP_REPLY_PIECES_MAX: Final = Row(
-    24, "packets", "a longer reply serves amplification, and its loss costs more than a connection: silence, the client turns to TCP"
+    24,
+    "packets",
+    "a longer reply serves amplification, and its loss costs more than a connection: silence, the client turns to TCP",
 )
 ANSWERS_MAX: Final = Row(131_072, "replies", "kept per UDP loop by the octets of their request; some 80 MB when full")
 ANSWERS_PAUSE_S: Final = Row(10, "seconds", "without keeping, after a round that saved less than it cost")
@@ -18,6 +20,15 @@ ANSWERS_LIFETIME_S: Final = Row(60, "seconds", "a kept reply's expiration field 
 # TCP
 TCP_BACKLOG: Final = Row(1024, "connections", "a burst of clients waits here instead of for its own retry after a second")
 TCP_CONNECTIONS_MAX: Final = Row(8192, "connections", "below the usual limit of open files, room left for the index and HTTP")
+TCP_SOURCE_PERCENT: Final = Row(
+    25, "% of the connections", "for one source (IPv4 /32, IPv6 /64): one host must not lock others out"
+)
+TCP_SOURCE_FLOOR: Final = Row(
+    64, "connections", "one source may always hold this many: an office or a recursor behind one address"
+)
+TCP_LOOPBACK_FLOOR: Final = Row(
+    1024, "connections", "the same for 127/8 and ::1 in the test environment: a whole chain asks there"
+)
 TCP_IDLE_S: Final = Row(300, "seconds", "between messages; the reference's limit (setting tcp_idle_s)")
 TCP_MESSAGE_S: Final = Row(10, "seconds", "from a message's first octet to its last, and for a peer that does not read")
 TCP_WRITE_OCTETS: Final = Row(1 << 20, "octets", "unsent replies of one connection before it is no longer read")

@@ -3,7 +3,8 @@
 A connection stays open as long as its requests carry KC and is closed after the first reply to one that does not (the
 software in use reads until close). Messages cut into 492-octet pieces marked TC are joined. A message has ten seconds from
 its first octet to its last; a peer that does not read its replies is no longer read, then cut off; so is an idle one.
-Octets that cannot be framed get the protocol's early error, and the connection ends.
+What one source opens beyond its share of the connections (`shares`) is closed at once. Octets that cannot be framed get the
+protocol's early error, and the connection ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from biaojie.handle.layout import MAX_MESSAGE
 from biaojie.handle.messages import early_error
 from biaojie.net import policy
 from biaojie.net.responder import Responder
+from biaojie.net.shares import ConnectionShares
 from biaojie.resolution.policy import EXPIRATION_S
 
 _TC_BIT = 0x20
@@ -69,13 +71,14 @@ class TcpServer:
         idle_s: float = policy.TCP_IDLE_S.value,
         message_s: float = policy.TCP_MESSAGE_S.value,
         connections_max: int = policy.TCP_CONNECTIONS_MAX.value,
+        test_environment: bool = False,
     ) -> None:
         self.responder = responder
         self.idle_s = idle_s
         self.message_s = message_s
-        self.connections_max = connections_max
+        self.shares = ConnectionShares(connections_max, test_environment=test_environment)
         self.connections: set[Connection] = set()
-        self.accepted = self.cut_off = self.refused = 0
+        self.accepted = self.cut_off = 0
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -129,18 +132,19 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         server = self._server
-        if len(server.connections) >= server.connections_max:
-            server.refused += 1
+        self._host = packed_host(transport.get_extra_info("peername"))
+        if not server.shares.enter(self._host):
             transport.abort()
             return
         server.accepted += 1
         server.connections.add(self)
         transport.set_write_buffer_limits(high=policy.TCP_WRITE_OCTETS.value)
-        self._host = packed_host(transport.get_extra_info("peername"))
         self.deadline_s = time.monotonic() + server.idle_s
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        if self in self._server.connections:
+            self._server.connections.remove(self)
+            self._server.shares.leave(self._host)
         self._buffer.clear()
 
     def data_received(self, data: bytes) -> None:

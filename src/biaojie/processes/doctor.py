@@ -42,10 +42,11 @@ def _examine(folder: Path, name: str, say: Callable[[str], None]) -> bool:
     done = subprocess.run(
         [sys.executable, "-m", "biaojie.processes.doctor"], env=environment, capture_output=True, text=True, check=False
     )
-    if done.returncode not in (0, 1):
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:  # an exception ends with status 1 too, but without a report
         say(f"{name}：检查未能进行：{done.stderr.strip()[-500:]}")
         return False
-    report = json.loads(done.stdout)
     if report["equal"]:
         say(f"{name}：索引与注册数据一致（{report['registry'].partition('-')[0]} 条，摘要 {report['registry'][-16:]}）")
         return True

@@ -28,16 +28,17 @@ from biaojie.codes.identifier import Identifier
 from biaojie.codes.parsing import parse, recognise
 from biaojie.codes.systems import System
 from biaojie.handle.bodies import ErrorResponse, ResolutionRequest, ResolutionResponse
-from biaojie.handle.codes import FLAG_RD, ResponseCode
+from biaojie.handle.codes import FLAG_RD, OpCode, ResponseCode
 from biaojie.handle.errors import EncodeError, HandleError, WrongDirection
 from biaojie.handle.header import UNKNOWN_SERIAL
-from biaojie.handle.messages import Message, decode_request, digest_request, early_error, encode_message, make_response
+from biaojie.handle.messages import Message, RawBody, decode_request, digest_request, early_error, encode_message, make_response
 from biaojie.handle.values import type_matches
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.processes import log_lines
 from biaojie.processes.lifeline import leave, tie_to_parent
 from biaojie.processes.recursor_faces import Faces
 from biaojie.processes.recursor_page.application import filtered
+from biaojie.resolution.early import Unserved, read_head, refusal_of
 from biaojie.resolution.memory import Memory
 from biaojie.resolution.policy import EXPIRATION_S
 from biaojie.resolution.questions import Outcome, Policy, wire_identifier
@@ -115,11 +116,15 @@ class Recursor:
         """The reply to a whole binary message; None for what is no request at all."""
         expiration = int(clock.time_s()) + EXPIRATION_S.value
         try:
-            request = decode_request(data)
+            envelope, header = read_head(data)
+            is_ours = header.op_code == OpCode.RESOLUTION
+            # What is refused by its operation alone need not be readable to its end.
+            request = decode_request(data) if is_ours else Message(envelope=envelope, header=header, body=RawBody())
         except WrongDirection:
             return None
-        except HandleError as error:
-            return early_error(data, expiration=expiration, message=error.message)
+        except (Unserved, HandleError) as error:
+            code, message = refusal_of(error)
+            return early_error(data, expiration=expiration, code=code, message=message)
         try:
             response = await self._respond(request, data, expiration, via)
             return encode_message(response)
@@ -206,6 +211,22 @@ class _Gauges:
         yield GaugeMetricFamily("biaojie_recursor_ready", "1 when there is a root site", value=int(self._recursor.is_ready()))
 
 
+class _Doors:
+    """Reads what the sockets turned away when the metrics are asked for."""
+
+    def __init__(self, faces: Faces) -> None:
+        self._faces = faces
+
+    def collect(self) -> Any:
+        shares = self._faces.shares
+        yield GaugeMetricFamily("biaojie_recursor_tcp_connections", "TCP connections open", value=shares.total)
+        yield CounterMetricFamily("biaojie_recursor_tcp_refused", "TCP connections refused", value=shares.refused)
+        yield CounterMetricFamily(
+            "biaojie_recursor_tcp_over_share", "of these, beyond one source's share", value=shares.over_share
+        )
+        yield CounterMetricFamily("biaojie_recursor_udp_too_long", "Replies too long for UDP", value=self._faces.too_long)
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the node until `stop` is set."""
     async with Client() as client:
@@ -213,6 +234,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if not recursor.is_ready():
             log.warning("no root site yet", path=str(settings.bootstrap))
         faces = Faces(recursor, settings)
+        recursor.registry.register(_Doors(faces))
         try:
             await faces.open()
             print(json.dumps({"ready": True}), flush=True)

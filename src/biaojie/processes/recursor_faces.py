@@ -21,6 +21,7 @@ from biaojie.handle.messages import early_error
 from biaojie.handle.streams import FrameReader
 from biaojie.net import policy as limits
 from biaojie.net.http_server import HttpServer
+from biaojie.net.shares import ConnectionShares
 from biaojie.net.tcp import bind_tcp, packed_host
 from biaojie.processes.recursor_page.application import Application, Service
 from biaojie.resolution.policy import EXPIRATION_S
@@ -45,6 +46,7 @@ class UdpFace(asyncio.DatagramProtocol):
         self._joiner = Reassembler()
         self._transport: asyncio.DatagramTransport | None = None
         self._ending = False
+        self.too_long = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)  # the loop's own class does not say it is one
@@ -72,9 +74,11 @@ class UdpFace(asyncio.DatagramProtocol):
         if reply is None or self._transport is None:
             return
         packets = split(reply)
-        if len(packets) <= limits.UDP_REPLY_PIECES_MAX.value:
-            for packet in packets:
-                self._transport.sendto(packet, addr)
+        if len(packets) > limits.UDP_REPLY_PIECES_MAX.value:
+            self.too_long += 1
+            return
+        for packet in packets:
+            self._transport.sendto(packet, addr)
 
     def finish(self) -> None:
         """Take no more requests."""
@@ -89,9 +93,10 @@ class UdpFace(asyncio.DatagramProtocol):
 class TcpFace(asyncio.Protocol):
     """One connection: some requests run beside each other, the connection stays while they carry KC."""
 
-    def __init__(self, service: Service, connections: set[TcpFace], *, idle_s: float) -> None:
+    def __init__(self, service: Service, connections: set[TcpFace], shares: ConnectionShares, *, idle_s: float) -> None:
         self._service = service
         self._connections = connections
+        self._shares = shares
         self._idle_s = idle_s
         self._frames = FrameReader()
         self._waiting: deque[bytes] = deque()
@@ -104,15 +109,17 @@ class TcpFace(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if len(self._connections) >= TCP_CONNECTIONS_MAX:
+        self._host = packed_host(transport.get_extra_info("peername"))
+        if not self._shares.enter(self._host):
             transport.abort()
             return
         self._connections.add(self)
-        self._host = packed_host(transport.get_extra_info("peername"))
         self._wait(self._idle_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
+        if self in self._connections:
+            self._connections.remove(self)
+            self._shares.leave(self._host)
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -227,7 +234,13 @@ class Faces:
         self._udp: list[UdpFace] = []
         self._tcp: list[asyncio.Server] = []
         self._connections: set[TcpFace] = set()
+        self.shares = ConnectionShares(TCP_CONNECTIONS_MAX, test_environment=settings.environment == "test")
         self._http = HttpServer(Application(service))
+
+    @property
+    def too_long(self) -> int:
+        """Replies met with silence because they take too many datagrams."""
+        return sum(face.too_long for face in self._udp)
 
     async def open(self) -> None:
         """Listen on every address of the settings; raises OSError when one is taken."""
@@ -238,8 +251,8 @@ class Faces:
         for text in self._settings.handle_tcp:
             sock = bind_tcp(*split_address(text))
             server = await loop.create_server(
-                lambda: TcpFace(self._service, self._connections, idle_s=self._settings.tcp_idle_s), sock=sock,
-                backlog=limits.TCP_BACKLOG.value,
+                lambda: TcpFace(self._service, self._connections, self.shares, idle_s=self._settings.tcp_idle_s),
+                sock=sock, backlog=limits.TCP_BACKLOG.value,
             )  # fmt: skip
             self._tcp.append(server)
         await self._http.start([bind_tcp(*split_address(text)) for text in self._settings.handle_http])

@@ -125,7 +125,7 @@ class Resolver:
             ]
             limiter = self._limiter()
             self._responders = [Responder(self.index, self.counters, transport=name, limiter=limiter) for name in ("tcp", "http")]
-            self.tcp = TcpServer(self._responders[0], idle_s=settings.tcp_idle_s)
+            self.tcp = TcpServer(self._responders[0], idle_s=settings.tcp_idle_s, test_environment=settings.environment == "test")
             self.http_app = HttpApp(self._responders[1], health=self.health, metrics=self.metrics)
             self.http = HttpServer(self.http_app)
             self.following = None if worker else Following(settings.publication, self.index)
@@ -214,7 +214,11 @@ class Resolver:
             for name in ("batches", "packets", "kept", "pieces", "dropped", "too_long", "unsent", "failed")
         }
         following = self.following.tally if self.following is not None else {}
-        tcp = {"accepted": self.tcp.accepted, "refused": self.tcp.refused, "cut_off": self.tcp.cut_off}
+        shares = self.tcp.shares
+        tcp = {
+            "accepted": self.tcp.accepted, "refused": shares.refused, "over_share": shares.over_share,
+            "cut_off": self.tcp.cut_off,
+        }  # fmt: skip
         http = {"requests": self.http_app.requests, "failures": self.http_app.failures}
         return render(
             [

@@ -240,10 +240,8 @@ def _host_enterprise(staff: Staff) -> None:
 
 def _register_other_systems(staff: Staff) -> list[str]:
     operator = staff("second", "operator")
-    held = {(row["system"], row["coverage"]) for row in operator.call("GET", "/api/v1/routes/claims")["items"]}
     for row in OTHER_SYSTEMS:
-        if not any(system == row["system"] for system, _ in held):
-            operator.call("POST", "/api/v1/routes", json={"system": row["system"], "coverage": row["coverage"], "final": True})
+        _claim_route(staff, row["system"], row["coverage"])
         if operator.call("GET", "/api/v1/identifiers/one", may_miss=True, params={"identifier": row["example"]}) is None:
             values = [
                 {"index": 1, "type": "URL", "data": {"format": "string", "value": "https://demo.example/other"}, "ttl": 300},
@@ -251,6 +249,22 @@ def _register_other_systems(staff: Staff) -> list[str]:
             ]
             operator.call("POST", "/api/v1/identifiers", json={"identifier": row["example"], "values": values})
     return [row["example"] for row in OTHER_SYSTEMS]
+
+
+def _claim_route(staff: Staff, system: str, coverage: str) -> None:
+    """Claim a coverage at the second level's desk and have the top's reviewer approve it."""
+    operator, top = staff("second", "operator"), staff("top", "reviewer")
+    held = [row for row in operator.call("GET", "/api/v1/routes/claims")["items"] if row["system"] == system]
+    if any(row["state"] == "active" for row in held):
+        return
+    claim = next((row for row in held if row["state"] != "refused"), None)
+    if claim is None:
+        body = {"system": system, "coverage": coverage, "final": True}
+        claim = operator.call("POST", "/api/v1/routes", json=body)
+    for row in top.call("GET", "/api/v1/routes/claims", params={"state": "proposed"})["items"]:
+        if (row["system"], row["coverage"]) == (claim["system"], claim["coverage"]):
+            top.call("POST", f"/api/v1/routes/claims/{row['id']}/approve")
+    operator.call("POST", f"/api/v1/routes/claims/{claim['id']}/sync")
 
 
 def _announcement(

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from biaojie.foundation.accounts.bearer import BearerAuth, require
 from biaojie.foundation.ui.envelope import Status as Word
-from biaojie.foundation.ui.envelope import answers, ok, refusal
+from biaojie.foundation.ui.envelope import answers, ok, refusal, refusals
 from biaojie.registry import bulk
 from biaojie.registry.bulk_body import Body
 from biaojie.registry.errors import BulkAtomicFailed, BulkBusy, BulkRefused
@@ -134,7 +134,13 @@ def get(request: HttpRequest, load: uuid.UUID) -> dict[str, Any]:
     return ok(_shown(bulk.get_load(load=load, user=user)))
 
 
-@router.get("/identifiers/bulk/{load}/report", summary="下载批量任务报告", operation_id="identifier_bulk_report")
+@router.get(
+    "/identifiers/bulk/{load}/report",
+    response=refusals(404),
+    summary="下载批量任务报告",
+    operation_id="identifier_bulk_report",
+    openapi_extra={"responses": {200: {"description": "每行一个被拒绝的行", "content": {"application/x-ndjson": {}}}}},
+)
 def report(request: HttpRequest, load: uuid.UUID) -> StreamingHttpResponse:
     """Every refused row as NDJSON: `row`, `handle`, `errors`."""
     user = require(request, "registry.read")

@@ -195,12 +195,19 @@ class ClaimOut(Schema):
     peer_id: str = Field(title="服务节点")
     addresses: list[EndpointForm] = Field(title="地址")
     final: bool = Field(title="由此直接应答")
+    state: str = Field(
+        title="状态", description="proposed 待审核 forwarded 上级审核中 active 已生效 refused 被拒绝 withdrawn 已撤销"
+    )
+    state_title: str = Field(title="状态名称")
+    proposed_by: str = Field(title="提交人")
+    decided_by: str = Field(title="审核人")
+    reason: str = Field(title="拒绝理由")
     created_at: datetime = Field(title="登记时间")
     version: int = Field(title="版本")
 
 
 class ClaimPage(Schema):
-    """All live claims."""
+    """Claims of routes."""
 
     items: list[ClaimOut] = Field(title="编码路由")
 

@@ -16,6 +16,7 @@ from biaojie.registry import operations, operations_routes, operations_routing
 from biaojie.registry.api_forms import (
     ApplicationIn,
     ClaimOut,
+    ClaimPage,
     PeerClaimIn,
     PrefixOut,
     RoutingIn,
@@ -61,7 +62,7 @@ def put_routing(request: HttpRequest, name: str, body: RoutingIn) -> dict[str, A
 
 @router.post("/peer/routes", response=answers(ClaimOut, 502), summary="下级节点登记编码路由", operation_id="peer_routes_claim")
 def claim(request: HttpRequest, body: PeerClaimIn) -> dict[str, Any]:
-    """A coverage that is to be routed to the caller."""
+    """A coverage that is to be routed to the caller: `state` says whether it waits for a reviewer."""
     peer = peer_of(request)
     made = operations_routes.accept_claim(
         actor=str(peer),
@@ -72,6 +73,12 @@ def claim(request: HttpRequest, body: PeerClaimIn) -> dict[str, Any]:
         owner=body.owner,
     )
     return ok(operations_routes.claim_row(made))
+
+
+@router.get("/peer/routes", response=answers(ClaimPage), summary="下级节点查询编码路由", operation_id="peer_routes_list")
+def list_claims(request: HttpRequest) -> dict[str, Any]:
+    """The caller's claims, ended ones too, with the verdicts on them."""
+    return ok({"items": operations_routes.claims_of(peer_of(request))})
 
 
 @router.post(

@@ -13,7 +13,7 @@ from biaojie.foundation.ui.envelope import answers, ok
 from biaojie.registry import operations_routes, operations_routing
 from biaojie.registry.api_forms import ChangeOut, ChangePage, ClaimIn, ClaimOut, ClaimPage, ReasonIn, RoutingIn, RoutingPut
 from biaojie.registry.api_prefixes import Limit
-from biaojie.registry.errors import NotFound
+from biaojie.registry.errors import NotAllowed, NotFound
 from biaojie.registry.visibility import changes_for, is_confined, prefix_for
 
 router = Router(tags=["解析路由"], auth=BearerAuth())
@@ -90,7 +90,7 @@ def roll_back(request: HttpRequest, change_id: int, body: ReasonIn | None = None
 
 @router.post("/routes", response=answers(ClaimOut, 502), summary="登记编码路由", operation_id="routes_claim")
 def claim(request: HttpRequest, body: ClaimIn) -> dict[str, Any]:
-    """Here and at every node above, which route the coverage to this node."""
+    """Here and at every node above, which route the coverage to this node once their reviewers have approved it."""
     user = require(request, "routing.propose")
     _staff_only(is_confined(user))
     made = operations_routes.claim_route(
@@ -104,10 +104,45 @@ def claim(request: HttpRequest, body: ClaimIn) -> dict[str, Any]:
 
 
 @router.get("/routes/claims", response=answers(ClaimPage), summary="编码路由列表", operation_id="routes_list")
-def list_claims(request: HttpRequest) -> dict[str, Any]:
-    """All that are in force."""
+def list_claims(request: HttpRequest, state: Annotated[str | None, Query(title="状态", max_length=16)] = None) -> dict[str, Any]:
+    """Those of one state, or all but the withdrawn."""
     require(request, "registry.read")
-    return ok({"items": operations_routes.claims()})
+    return ok({"items": operations_routes.claims(state=state)})
+
+
+@router.post(
+    "/routes/claims/{claim_id}/approve",
+    response=answers(ClaimOut, 404, 502),
+    summary="批准编码路由",
+    operation_id="routes_approve",
+)
+def approve_claim(request: HttpRequest, claim_id: int) -> dict[str, Any]:
+    """By another person than the one who proposed it; published at once, or passed to the node above for its verdict."""
+    user = require(request, "routing.approve")
+    return ok(operations_routes.claim_row(operations_routes.approve_claim(actor=user, claim_id=claim_id)))
+
+
+@router.post(
+    "/routes/claims/{claim_id}/refuse", response=answers(ClaimOut, 404), summary="拒绝编码路由", operation_id="routes_refuse"
+)
+def refuse_claim(request: HttpRequest, claim_id: int, body: ReasonIn) -> dict[str, Any]:
+    """With a reason, which the proposer is told."""
+    user = require(request, "routing.approve")
+    claim = operations_routes.refuse_claim(actor=user, claim_id=claim_id, reason=body.reason)
+    return ok(operations_routes.claim_row(claim))
+
+
+@router.post(
+    "/routes/claims/{claim_id}/sync",
+    response=answers(ClaimOut, 404, 502),
+    summary="取回上级结论",
+    operation_id="routes_sync",
+)
+def sync_claim(request: HttpRequest, claim_id: int) -> dict[str, Any]:
+    """Asks the parent now; a planned job asks every minute."""
+    user = require(request, "routing.propose")
+    _staff_only(is_confined(user))
+    return ok(operations_routes.claim_row(operations_routes.sync_claim(actor=user, claim_id=claim_id)))
 
 
 @router.delete(
@@ -127,4 +162,4 @@ def _is_reviewer(request: HttpRequest) -> bool:
 def _staff_only(confined: bool) -> None:
     """A coverage belongs to the node, not to one of the units it serves."""
     if confined:
-        raise NotFound(pointer="", what="编码路由", name="")
+        raise NotAllowed(name="编码路由")

@@ -14,7 +14,8 @@ from biaojie.base import clock
 from biaojie.foundation.accounts.bearer import BearerAuth, require
 from biaojie.foundation.ui.envelope import answers, ok
 from biaojie.registry import usage
-from biaojie.registry.operations_handles import speaks_for
+from biaojie.registry.errors import NotAllowed
+from biaojie.registry.visibility import holds
 
 router = Router(tags=["解析统计"], auth=BearerAuth())
 
@@ -51,7 +52,8 @@ def day_of(
 ) -> dict[str, Any]:
     """Figures as loaded so far; the running minute is not in them yet."""
     user = require(request, "registry.read")
-    speaks_for(user, prefix)
+    if not holds(user, prefix):
+        raise NotAllowed(pointer="prefix", name=prefix)
     figures = usage.day_figures(prefix, day or clock.shanghai_day(clock.now()))
     sources = [{"ip": ip, "requests": number} for ip, number in figures.sources]
     names = (name for name in Usage.model_fields if name != "sources")

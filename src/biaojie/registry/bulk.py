@@ -22,9 +22,19 @@ from biaojie.foundation.audit.log import record
 from biaojie.registry.bulk_body import Body, ahead
 from biaojie.registry.bulk_rows import Chunk, Fault, RowReader, csv_chunks, ndjson_chunks
 from biaojie.registry.bulk_store import CREATE, DELETE, MODES, UPSERT, Staging, Target, refused, repeated_earlier, write
-from biaojie.registry.errors import BulkGap, BulkLengthMissing, BulkLengthRequired, BulkMismatch, BulkRefused, Conflict, NotFound
+from biaojie.registry.errors import (
+    BulkGap,
+    BulkLengthMissing,
+    BulkLengthRequired,
+    BulkMismatch,
+    BulkRefused,
+    Conflict,
+    NotAllowed,
+    NotFound,
+)
 from biaojie.registry.models import BulkError, BulkLoad
 from biaojie.registry.operations_handles import served_prefix
+from biaojie.registry.visibility import holds
 
 NDJSON: Final = "ndjson"
 CSV: Final = "csv"
@@ -102,8 +112,8 @@ def get_load(*, load: uuid.UUID, user: User | None = None) -> BulkLoad:
     row = BulkLoad.objects.select_related("prefix").filter(id=load).first()
     if row is None:
         raise NotFound(pointer="load", what="批量任务", name=str(load))
-    if user is not None and user.role == "enterprise":
-        served_prefix(row.prefix.name, user)
+    if user is not None and not holds(user, row.prefix.name):
+        raise NotAllowed(pointer="load", name=str(load))
     return row
 
 

@@ -44,6 +44,7 @@ LINE_LONGEST: Final = 1 << 20
 """Octets of one line; a longer one is refused as a row."""
 
 _UTF8_MOST: Final = 4
+_DIGITS_MOST: Final = 10
 _BOM: Final = b"\xef\xbb\xbf"
 _HANDLE: Final = f"{System.HANDLE.number}:"
 
@@ -231,7 +232,7 @@ class Columns:
             if record[place]:
                 value = {"index": index, "type": type_, "data": {"format": "string", "value": record[place]}}
                 if ttl:
-                    value["ttl"] = int(ttl) if ttl.isascii() and ttl.isdigit() else ttl
+                    value["ttl"] = int(ttl) if _is_number(ttl) else ttl
                 values.append(value)
         return {"handle": record[self.handle].strip(), "values": values}
 
@@ -246,7 +247,7 @@ def read_columns(titles: list[str], *, values_wanted: bool = True) -> Columns:
         if name in ("handle", "ttl"):
             continue
         index, colon, type_ = name.partition(":")
-        if not (colon and index.isascii() and index.isdigit() and type_):
+        if not (colon and _is_number(index) and type_):
             raise BulkRefused(pointer="header", reason=f"列名 {_printable(name)[:40]} 应为 索引:类型，如 1:URL")
         values.append((place, int(index), type_))
     probe = [{"index": index, "type": type_, "data": {"format": "string", "value": ""}} for _, index, type_ in values]
@@ -371,6 +372,11 @@ def _text_lines(blocks: Iterable[bytes], end_is_sure: bool) -> Iterator[str]:
         for line in lines:
             # In place of an over-long line comes a character that no identifier may hold.
             yield "\x00\n" if line is None else line.decode("utf-8", "surrogateescape") + "\n"
+
+
+def _is_number(text: str) -> bool:
+    """Digits, and no more of them than a number on the wire has: `int` fails on thousands."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MOST
 
 
 def _printable(text: str) -> str:

@@ -74,9 +74,10 @@ class DatabaseReader:
         return None
 
     def best_route(self, system_number: int, routing_bytes: bytes) -> RouteContent | None:
-        """The narrowest live claim that covers a routing key, or None."""
+        """The narrowest active claim that covers a routing key, or None."""
         system = System.from_number(system_number).value
-        rows = RouteClaim.objects.filter(system=system, removed_at=None, low__lte=routing_bytes, high__gt=routing_bytes)
+        active = RouteClaim.objects.filter(system=system, state=RouteClaim.State.ACTIVE)
+        rows = active.filter(low__lte=routing_bytes, high__gt=routing_bytes)
         claim = rows.order_by("-low", "high").first()
         return None if claim is None else route_content(claim)
 

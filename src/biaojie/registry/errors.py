@@ -108,7 +108,7 @@ class TopApprovalMissing(StateRefused):
 
 
 class SamePerson(StateRefused):
-    """提交人不能批准自己的路由变更，须由另一人批准"""
+    """提交人不能审核自己提交的路由，须由另一人审核"""
 
     code = "REG-123"
 

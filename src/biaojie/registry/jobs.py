@@ -9,7 +9,7 @@ from django.conf import settings
 from biaojie.foundation.jobs.queue import task
 from biaojie.foundation.nodes.errors import NotEstablished
 from biaojie.foundation.nodes.operations import this_node
-from biaojie.registry import operations, operations_routing, usage
+from biaojie.registry import operations, operations_routes, operations_routing, usage
 from biaojie.registry.publisher import Publisher
 
 
@@ -21,12 +21,12 @@ def publish(stop: threading.Event) -> None:
 
 @task("registry.sync_verdicts", lane="realtime", attempts=1)
 def sync_verdicts(due_at: str = "") -> int:
-    """Asks the parent what has become of our applications and own prefixes; gives how many moved."""
+    """Asks the parent what has become of our applications, own prefixes and claims of routes; gives how many moved."""
     try:
         this_node()
     except NotEstablished:
         return 0
-    return operations.sync_verdicts()
+    return operations.sync_verdicts() + operations_routes.sync_claims()
 
 
 @task("registry.routing", lane="realtime", attempts=1)

@@ -155,9 +155,19 @@ class RoutingChange(models.Model):
 class RouteClaim(models.Model):
     """A prefix or range of a code system other than Handle, its holder and its addresses (表2/表7).
 
-    `low` and `high` bound the half-open interval of routing octets; no two live claims of different owners overlap
+    `low` and `high` bound the half-open interval of routing octets; no two open claims of different owners overlap
     unless one owner's lies wholly inside a claim of the node above it (a trigger refuses, see `operations_routes`).
+    Open are those without `removed_at`: proposed, forwarded and active ones. Published are active ones alone.
     """
+
+    class State(models.TextChoices):
+        """编码路由状态"""
+
+        PROPOSED = "proposed", "待审核"
+        FORWARDED = "forwarded", "上级审核中"
+        ACTIVE = "active", "已生效"
+        REFUSED = "refused", "被拒绝"
+        WITHDRAWN = "withdrawn", "已撤销"
 
     id = models.BigAutoField(primary_key=True)
     system = models.CharField("标识编码类型", max_length=16)
@@ -169,9 +179,13 @@ class RouteClaim(models.Model):
     peer_id = models.CharField("服务节点", max_length=80, default="", blank=True)
     addresses = models.JSONField("地址", default=list)
     final = models.BooleanField("由此直接应答")
+    state = models.CharField("状态", max_length=16, choices=State.choices, default=State.PROPOSED)
+    proposed_by = models.CharField("提交人", max_length=200, default="", blank=True)
+    decided_by = models.CharField("审核人", max_length=200, default="", blank=True)
+    reason = models.TextField("拒绝理由", default="", blank=True)
     created_at = models.DateTimeField("登记时间")
     version = models.BigIntegerField("版本")
-    removed_at = models.DateTimeField("撤销时间", null=True)
+    removed_at = models.DateTimeField("拒绝或撤销时间", null=True)
 
     class Meta:
         verbose_name = "其他编码体系的路由"
@@ -179,7 +193,10 @@ class RouteClaim(models.Model):
             models.Index(fields=["system", "low"], condition=models.Q(removed_at=None), name="registry_claim_low"),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["system", "coverage"], name="registry_claim_once")
+            models.UniqueConstraint(fields=["system", "coverage"], name="registry_claim_once"),
+            models.CheckConstraint(
+                condition=models.Q(removed_at=None) ^ models.Q(state__in=["refused", "withdrawn"]), name="registry_claim_ended"
+            ),
         ]
 
 

@@ -21,7 +21,8 @@ from biaojie.foundation.records.journal import change_set
 from biaojie.registry.errors import HandleRefused, NotAllowed, NotFound, PrefixNotServed
 from biaojie.registry.handle_rows import PUBLICATION, key_of, put_handle, remove_handle
 from biaojie.registry.handle_rules import check_values, read_identifier, spelled
-from biaojie.registry.models import Handle, Membership, Prefix, RouteClaim
+from biaojie.registry.models import Handle, Prefix, RouteClaim
+from biaojie.registry.visibility import holds
 
 PAGE_MOST = 1000
 
@@ -82,14 +83,13 @@ def delete_identifier(*, actor: object, identifier: str, version: int | None = N
 def get_identifier(*, identifier: str, user: User | None = None) -> Handle:
     """The live row of an identifier, with what is not public in it; raises `NotFound`, `NotAllowed`."""
     row = live_row(read_identifier(identifier))
-    if user is not None and user.role == "enterprise" and not _speaks_for(user, row.owner):
-        raise NotAllowed(pointer="identifier", name=row.spelled)
+    _check_holder(user, row.owner, name=row.spelled)
     return row
 
 
 def list_identifiers(*, prefix: str, after: str = "", limit: int = 100, user: User | None = None) -> Page:
     """Live identifiers of a prefix in key order; keyset pages, so the millionth page costs what the first does."""
-    owner = _served_prefix(prefix, user)
+    owner = served_prefix(prefix, user)
     limit = max(1, min(limit, PAGE_MOST))
     rows = list(
         Handle.objects.filter(prefix=owner, deleted_at=None, key__gt=after)
@@ -110,13 +110,16 @@ def live_row(identifier: Identifier, *, lock: bool = False) -> Handle:
 
 def served_prefix(name: str, user: User | None = None) -> Prefix:
     """The prefix under which this node registers identifiers, if the person may; raises `PrefixNotServed`, `NotAllowed`."""
-    return _served_prefix(name, user)
-
-
-def speaks_for(user: User, prefix: str) -> None:
-    """Raises `NotAllowed` for a person of an enterprise that does not hold the prefix."""
-    if user.role == "enterprise" and not _speaks_for(user, prefix):
-        raise NotAllowed(pointer="prefix", name=prefix)
+    prefix = Prefix.objects.filter(name=name).first() or Prefix.objects.filter(name=name.lower()).first()
+    if (
+        prefix is None
+        or prefix.status != Prefix.Status.ENABLED
+        or not (prefix.is_own or prefix.hosting == Prefix.Hosting.HOSTED)
+        or prefix.name.startswith("0.")
+    ):
+        raise PrefixNotServed(pointer="identifier", prefix=name)
+    _check_holder(user, prefix.name, name=name)
+    return prefix
 
 
 def _write(
@@ -158,35 +161,21 @@ def _write(
 def _owner_of(found: Identifier, user: User | None) -> tuple[str, Prefix | None]:
     """The prefix an identifier is counted for, and its row for Handles."""
     if found.system is System.HANDLE:
-        prefix = _served_prefix(found.routing_key, user)
+        prefix = served_prefix(found.routing_key, user)
         return prefix.name, prefix
     routing = found.routing_bytes()
     # The narrowest decides, as in resolution: what a claim inside it has handed on is not registered here.
-    claims = RouteClaim.objects.filter(system=found.system.value, removed_at=None, low__lte=routing, high__gt=routing)
-    claim = claims.order_by("-low", "high").first()
+    active = RouteClaim.objects.filter(system=found.system.value, state=RouteClaim.State.ACTIVE)
+    claim = active.filter(low__lte=routing, high__gt=routing).order_by("-low", "high").first()
     if claim is None or not claim.final:
         raise PrefixNotServed(pointer="identifier", prefix=f"{found.system.value} {found.routing_key}")
-    if user is not None and user.role == "enterprise" and not _speaks_for(user, claim.owner):
-        raise NotAllowed(pointer="identifier", name=found.text)
+    _check_holder(user, claim.owner, name=found.text)
     return claim.owner, None
 
 
-def _served_prefix(name: str, user: User | None) -> Prefix:
-    prefix = Prefix.objects.filter(name=name).first() or Prefix.objects.filter(name=name.lower()).first()
-    if (
-        prefix is None
-        or prefix.status != Prefix.Status.ENABLED
-        or not (prefix.is_own or prefix.hosting == Prefix.Hosting.HOSTED)
-        or prefix.name.startswith("0.")
-    ):
-        raise PrefixNotServed(pointer="identifier", prefix=name)
-    if user is not None and user.role == "enterprise" and not _speaks_for(user, prefix.name):
+def _check_holder(user: User | None, prefix: str, *, name: str) -> None:
+    if user is not None and not holds(user, prefix):
         raise NotAllowed(pointer="identifier", name=name)
-    return prefix
-
-
-def _speaks_for(user: User, prefix: str) -> bool:
-    return Membership.objects.filter(user=user, registrant__prefixes__name=prefix).exists()
 
 
 def as_row(row: Handle) -> dict[str, Any]:

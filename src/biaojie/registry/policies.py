@@ -24,6 +24,9 @@ TOP_APPROVAL_REQUIRED: Final = Policy(
     value=1, unit="是否", reason="SNMS：企业已申请且国家顶级节点业务管理系统审核通过，方可配置解析路由"
 )
 SECOND_PERSON_AT_TOP: Final = Policy(value=1, unit="是否", reason="表2 的路由影响整个二级节点：提交人与批准人须为两人")
+ROUTE_REVIEW_REQUIRED: Final = Policy(
+    value=1, unit="是否", reason="其他编码体系的前缀由各自的机构分配，系统无从验证（INT-9）：登记须经接收节点业务审核"
+)
 CHECK_TIMEOUT_MS: Final = Policy(value=3000, unit="毫秒", reason="新地址核对一次的最长等待；UDP 的三次发送在此之内")
 ADDRESSES_MAX: Final = Policy(value=8, unit="个", reason="一组路由中同一类型 IP 的上限；新旧并行时记录不超过 16 个站点")
 CALL_TIMEOUT_S: Final = Policy(value=20, unit="秒", reason="上级核对新地址需要时间，调用须等得到它的结论")

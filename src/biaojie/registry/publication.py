@@ -1,6 +1,6 @@
 """What the registry says in public: the same entries from the tables (snapshot) as from the journal (delta).
 
-Handles come from `Handle` rows, zones from the prefixes this node serves, routes from live claims, the site from the
+Handles come from `Handle` rows, zones from the prefixes this node serves, routes from active claims, the site from the
 node's own record. A change of a prefix or a claim is journalled by the verb that makes it, with the content that
 `zone_changes` and `route_content_of` give, so that both sides are computed in one place.
 """
@@ -51,7 +51,7 @@ def current_entries() -> Iterator[Entry]:
     yield from _site()
     for key, version, content in zones():
         yield zone_entry(key.encode(), version, owner=content["owner"], refer=content.get("refer", ""))
-    for claim in RouteClaim.objects.filter(removed_at=None).order_by("id"):
+    for claim in RouteClaim.objects.filter(state=RouteClaim.State.ACTIVE).order_by("id"):
         yield route_entry(route_octets(route_key(claim)), claim.version, route_content(claim))
     with transaction.atomic(), connection.connection.cursor(name="biaojie_publication") as cursor:
         cursor.itersize = _BATCH

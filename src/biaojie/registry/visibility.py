@@ -43,6 +43,11 @@ def prefix_for(user: User, name: str) -> Prefix:
     return prefix
 
 
+def holds(user: User, prefix: str) -> bool:
+    """Whether what lies under a prefix is a person's to see and to change."""
+    return not is_confined(user) or prefixes_for(user).filter(name=prefix).exists()
+
+
 def check_speaks_for(user: User, credit_code: str) -> None:
     """Raises `NotAllowed` when a confined person applies in another unit's name."""
     if is_confined(user) and not registrants_for(user).filter(credit_code=credit_code.strip().upper()).exists():

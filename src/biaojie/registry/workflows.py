@@ -1,4 +1,4 @@
-"""The life cycles of this room as rows: a prefix (0–5), its hosting (1–4), a change of its routing.
+"""The life cycles of this room as rows: a prefix (0–5), its hosting (1–4), a change of its routing, a claim of a code route.
 
 State numbers are those of SNMS. `move…` take a step through `foundation.workflow`; a trigger made from the same rows
 refuses every other change in the database. Steps without roles are taken by the software: on the parent's verdict, on a
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from biaojie.foundation.workflow.progress import advance
+from biaojie.foundation.workflow.progress import advance, decide
 from biaojie.foundation.workflow.rows import State, Transition, Workflow
-from biaojie.registry.models import Prefix, RoutingChange
+from biaojie.registry.models import Prefix, RouteClaim, RoutingChange
 
 _Status = Prefix.Status
-_Hosting = Prefix.Hosting
 _Change = RoutingChange.State
 
 _REVIEWER: Final = frozenset({"reviewer"})
@@ -99,8 +98,36 @@ ROUTING: Final = Workflow(
     ),
 )
 
+CLAIM: Final = Workflow(
+    name="registry_claim",
+    title="编码路由",
+    states=(
+        State(code="proposed", title="待审核", mover="业务审核"),
+        State(code="forwarded", title="上级审核中", mover="上级节点"),
+        State(code="active", title="已生效"),
+        State(code="refused", title="被拒绝", mover="申请单位"),
+        State(code="withdrawn", title="已撤销"),
+    ),
+    initial=("proposed",),
+    transitions=(
+        Transition(event="approve", title="批准", source="proposed", target="active", roles=_REVIEWER, clause="附件1 表2、表7"),
+        Transition(event="forward", title="提交上级节点", source="proposed", target="forwarded", roles=_REVIEWER),
+        Transition(event="refuse", title="拒绝", source="proposed", target="refused", roles=_REVIEWER),
+        Transition(event="reviewing", title="上级审核中", source="proposed", target="forwarded"),
+        Transition(event="confirm", title="生效", source="proposed", target="active"),
+        Transition(event="confirm", title="上级审核通过", source="forwarded", target="active"),
+        Transition(event="refuse_above", title="上级拒绝", source="forwarded", target="refused"),
+        Transition(event="withdraw", title="撤销", source="proposed", target="withdrawn", roles=_STAFF),
+        Transition(event="withdraw", title="撤销", source="forwarded", target="withdrawn", roles=_STAFF),
+        Transition(event="withdraw", title="撤销", source="active", target="withdrawn", roles=_STAFF),
+        Transition(event="propose", title="重新申请", source="refused", target="proposed", roles=_DESK),
+        Transition(event="propose", title="重新申请", source="withdrawn", target="proposed", roles=_DESK),
+    ),
+)
+
 WORKFLOWS: Final = ((PREFIX, "registry_prefix", "status"), (HOSTING, "registry_prefix", "hosting"))
 WORKFLOW_OF_CHANGES: Final = (ROUTING, "registry_routingchange", "state")
+WORKFLOW_OF_CLAIMS: Final = (CLAIM, "registry_routeclaim", "state")
 """Each workflow with the column that it holds, for the migration and the reference page."""
 
 OPEN_CHANGE_STATES: Final = (_Change.PROPOSED, _Change.CHECKED, _Change.APPROVED, _Change.PUBLISHED)
@@ -137,3 +164,13 @@ def move_change(
 ) -> None:
     """One step of a routing change, with further fields that change in it. Raises the `WF-10x` errors."""
     advance(change, event, actor=actor, workflow=ROUTING, column="state", changes=fields, note=note)
+
+
+def move_claim(claim: RouteClaim, event: str, *, actor: object, note: str = "", fields: Mapping[str, Any] | None = None) -> None:
+    """One step of a claim, with further fields that change in it. Raises the `WF-10x` errors."""
+    advance(claim, event, actor=actor, workflow=CLAIM, column="state", changes=fields, note=note)
+
+
+def check_claim(claim: RouteClaim, event: str, *, actor: object) -> None:
+    """Whether the actor may take that step now, before anybody is asked. Raises the `WF-10x` errors."""
+    decide(CLAIM, claim, event, column="state", role=getattr(actor, "role", None))

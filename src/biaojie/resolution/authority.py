@@ -17,10 +17,8 @@ from typing import Final
 
 from biaojie.codes.handle_names import canonical_handle_bytes, parent_prefix
 from biaojie.handle.codes import FLAG_DNRF, FLAG_PO, FLAG_RD, OpCode, ResponseCode
-from biaojie.handle.envelope import ENVELOPE_SIZE, Envelope, decode_envelope, is_at_least
-from biaojie.handle.errors import DecodeError, EncodeError, LimitExceeded, WrongDirection
-from biaojie.handle.header import HEADER
-from biaojie.handle.layout import Reader as Octets
+from biaojie.handle.envelope import Envelope, is_at_least
+from biaojie.handle.errors import DecodeError, EncodeError, WrongDirection
 from biaojie.handle.messages import (
     Message,
     RawBody,
@@ -34,6 +32,7 @@ from biaojie.handle.messages import (
 from biaojie.handle.values import ADMIN_READ, PUBLIC_READ, ascii_upper
 from biaojie.resolution import policy
 from biaojie.resolution.answers import Answer, Reply
+from biaojie.resolution.early import Unserved, read_head, refusal_of
 from biaojie.resolution.entries import EMPTY_VALUES, Span, ZoneContent, pick, spans
 from biaojie.resolution.index import Index
 from biaojie.resolution.reader import HandleRecord
@@ -109,13 +108,10 @@ class Authority:
         expiration = int(now_s) + policy.EXPIRATION_S.value
         try:
             return self._answer(bytes(data), transport, expiration)
-        except LimitExceeded as error:
-            return _early(data, ResponseCode.ERROR, error.message, expiration)
-        except WrongDirection as error:
-            return None if transport == "udp" else _early(data, ResponseCode.ERROR, error.message, expiration)
-        except (DecodeError, EncodeError) as error:
-            code = ResponseCode.ERROR if isinstance(error, EncodeError) else ResponseCode.PROTOCOL_ERROR
-            return _early(data, code, error.message, expiration)
+        except (Unserved, DecodeError, EncodeError) as error:
+            if transport == "udp" and isinstance(error, WrongDirection):
+                return None
+            return _early(data, *refusal_of(error), expiration)
         except Exception:
             # The last line of defence for the service: one message must not stop the others, and says nothing of our inside.
             _log.exception("a message could not be answered")
@@ -124,26 +120,13 @@ class Authority:
     def _answer(self, data: bytes, transport: str, expiration: int) -> Reply | None:
         if not data:
             return None
-        octets = Octets(data)
-        envelope = decode_envelope(octets)
-        if envelope.compressed:
-            return _early(data, ResponseCode.PROTOCOL_ERROR, "不支持压缩报文", expiration)
-        if envelope.encrypted:
-            return _early(data, ResponseCode.SESSION_FAILED, "会话号无效，无法解密请求", expiration)
-        header = HEADER.unpack(octets)
-        op_code = header.op_code
-        if header.response_code:
-            raise WrongDirection(pointer=str(ENVELOPE_SIZE + 4), expected="请求", actual=header.response_code)
-        if op_code == OpCode.RESERVED:
-            return _early(data, ResponseCode.PROTOCOL_ERROR, "未知的操作码：0", expiration)
-        if op_code in (OpCode.RESOLUTION, OpCode.GET_SITE_INFO):
+        envelope, header = read_head(data)
+        if header.op_code in (OpCode.RESOLUTION, OpCode.GET_SITE_INFO):
             request = decode_request(data)
             answer = self._ask(request)
-        elif OpCode(op_code).is_known:
+        else:
             request = Message(envelope=envelope, header=header, body=RawBody())
             answer = failure(ResponseCode.OPERATION_NOT_SUPPORTED, "本接口尚不提供标识管理", needs_authentication=True)
-        else:
-            return _early(data, ResponseCode.ERROR, f"未知的操作码：{op_code}", expiration)
         serial, primary = site_marks(self.reader.tables.site)
         reply = make_response(
             request,

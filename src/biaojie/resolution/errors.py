@@ -7,7 +7,7 @@ ResolutionError
 ├── IndexFault              IndexDamaged, IndexBusy, SessionMismatch
 ├── CounterError            SpoolInvalid
 └── WalkError               a walk that ended without the owner's word: NoAnswer, WalkTimeout, TooManyQuestions, ReferralLoop,
-                            AliasLoop, UnusableReferral, UnknownPrefix, PrefixNotRouted, NoRoute, Refused
+                            AliasLoop, TooManyAliases, UnusableReferral, UnknownPrefix, PrefixNotRouted, NoRoute, Refused
 """
 
 from __future__ import annotations
@@ -186,6 +186,12 @@ class UnusableReferral(WalkError):
     """节点 {node} 的转介没有可用的地址"""
 
     code = "RES-166"
+
+
+class TooManyAliases(WalkError):
+    """别名层数超过上限 {limit}，停在 {handle}"""
+
+    code = "RES-167"
 
 
 class UnknownPrefix(WalkError):

@@ -31,6 +31,7 @@ from biaojie.resolution.errors import (
     PrefixNotRouted,
     ReferralLoop,
     Refused,
+    TooManyAliases,
     TooManyQuestions,
     UnknownPrefix,
     UnusableReferral,
@@ -177,7 +178,7 @@ class Walk:
                     if ascii_upper(target) in seen:
                         raise _Ended(AliasLoop(chain=" → ".join([*seen, ascii_upper(target)])))
                     if len(aliases) > self.policy.max_aliases:
-                        raise _Ended(TooManyQuestions(asked=self._asked))
+                        raise _Ended(TooManyAliases(limit=self.policy.max_aliases, handle=handle))
                     seen.append(ascii_upper(target))
                     handle = target
         except _Ended as end:

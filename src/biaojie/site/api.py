@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 
-from ninja import NinjaAPI, Router
+from ninja import NinjaAPI
 
 from biaojie.base.roles import NODE_ROLES
 from biaojie.foundation.ui import answers
@@ -37,7 +36,7 @@ ABOUT = "答复为 status、message、data；status 1 成功，-1 未登录，-2
 
 
 def build_api(role: str) -> NinjaAPI:
-    """The API of `role`, mounted at `/api/`; its document is `/api/openapi.json`, its page `/api/docs`."""
+    """The API of `role`, mounted at `/api/`; its document is `/api/openapi.json`."""
     api = NinjaAPI(
         title="标解",
         version="1",
@@ -48,15 +47,6 @@ def build_api(role: str) -> NinjaAPI:
     )
     answers.install(api)
     for row in ROUTERS:
-        router = _router(row) if role in row.roles else None
-        if router is not None:
-            api.add_router(row.mount, router)
+        if role in row.roles:
+            api.add_router(row.mount, getattr(import_module(row.module), row.name))
     return api
-
-
-def _router(row: RouterRow) -> Router | None:
-    """The row's router; None where the room has no API (yet)."""
-    if find_spec(row.module) is None:
-        return None
-    router = getattr(import_module(row.module), row.name, None)
-    return router if isinstance(router, Router) else None

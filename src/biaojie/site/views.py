@@ -30,29 +30,30 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """400."""
-    return _error(400)
+    return error_answer(400)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """403."""
-    return _error(403)
+    return error_answer(403)
 
 
 def csrf_refused(request: HttpRequest, reason: str = "") -> JsonResponse:
     """403 for an unsafe method without the page's own token."""
-    return _error(403)
+    return error_answer(403)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """404."""
-    return _error(404)
+    return error_answer(404)
 
 
 def internal_error(request: HttpRequest) -> JsonResponse:
     """500, without a word about the cause."""
-    return _error(500)
+    return error_answer(500)
 
 
-def _error(http: int) -> JsonResponse:
+def error_answer(http: int) -> JsonResponse:
+    """The envelope that says no more than an HTTP status does."""
     status, message = HTTP_MESSAGES.get(http, (Status.REFUSED, "请求被拒绝"))
     return JsonResponse(refusal(status, message, [{"code": f"API-{http}", "pointer": "", "message": message}]), status=http)

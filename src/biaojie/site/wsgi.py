@@ -8,8 +8,9 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from biaojie.site import startup
+from biaojie.site.unread import UnreadBodies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "biaojie.site.settings")
 
 startup.check(settings.NODE)
-application = get_wsgi_application()
+application = UnreadBodies(get_wsgi_application())

@@ -169,3 +169,32 @@ def test_set_password_ends_every_token(client: Client, user: User) -> None:
 
     assert client.get("/api/v1/account", headers=bearer(token)).status_code == 401
     assert sign_in(client, "another-harbour-2027").status_code == 200
+
+
+def test_failure_counted_when_a_success_takes_the_row_away_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, calls = Lock.objects.bulk_create, []
+
+    def make_and_lose(*args: Any, **options: Any) -> Any:
+        rows = made(*args, **options)
+        calls.append(1)
+        if len(calls) == 1:
+            lockout.forget_failures("li.na")
+        return rows
+
+    monkeypatch.setattr(Lock.objects, "bulk_create", make_and_lose)
+    lockout.count_failure("li.na")
+
+    assert Lock.objects.get(username="li.na").failures == 1
+
+
+def test_failures_that_no_longer_count_are_purged_and_a_lock_is_kept() -> None:
+    with time_machine.travel("2026-11-23T08:00:00Z", tick=False) as now:
+        lockout.count_failure("passer-by")
+        now.shift(timedelta(minutes=14))
+        for _ in range(5):
+            lockout.count_failure("locked")
+        now.shift(timedelta(minutes=14))
+
+        purged = lockout.purge()
+
+    assert (purged, [row.username for row in Lock.objects.all()]) == (1, ["locked"])

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, transaction
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import ConnectorException
 
 from biaojie.foundation.jobs import lanes, planner, schedule
 from biaojie.foundation.jobs.errors import UnknownLane, UnknownTask
@@ -35,6 +36,11 @@ def _tasks() -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         DONE.append((what or due_at, threading.current_thread().name.rsplit("_", 1)[0]))
+
+    @task("test.cut", attempts=1)
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     @task("test.hold", lane="bulk", attempts=1)
     def hold() -> None:
@@ -103,6 +109,34 @@ def test_lanes_job_done_while_the_bulk_lane_is_busy(running: lanes.Lanes) -> Non
 
     assert until(lambda: len(DONE) == 2)
     assert sorted(map(str, DONE)) == sorted(str((lane, f"lane-{lane}-job")) for lane in ("realtime", "default"))
+
+
+def test_lanes_job_whose_connection_is_cut_off_fails_alone(running: lanes.Lanes) -> None:
+    enqueue("test.cut")
+    assert until(lambda: ProcrastinateJob.objects.filter(task_name="test.cut", status="failed").exists())
+
+    enqueue("test.note", what="after")
+
+    assert until(lambda: ProcrastinateJob.objects.filter(task_name="test.note", status="succeeded").exists())
+
+
+def test_run_sweep_that_fails_is_tried_again_and_the_worker_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps: list[int] = []
+
+    def broken() -> list[int]:
+        sweeps.append(1)
+        raise ConnectorException
+
+    monkeypatch.setattr(lanes, "sweep_stalled", broken)
+    monkeypatch.setattr(lanes, "SWEEP_EVERY_S", 0.05)
+    stop = threading.Event()
+    worker = threading.Thread(target=lanes.run, args=("second", stop))
+    worker.start()
+    went_on = until(lambda: len(sweeps) > 1)
+    stop.set()
+    worker.join(30)
+
+    assert (went_on, worker.is_alive()) == (True, False)
 
 
 def test_lanes_attached_loop_that_fails_starts_again() -> None:

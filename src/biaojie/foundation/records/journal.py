@@ -119,15 +119,11 @@ def change_set(*, actor: object, channels: Sequence[str]) -> Iterator[ChangeSetW
     Must be inside `transaction.atomic()` (`NotInTransaction`). A block that changes nothing writes nothing. Readers are
     woken when the transaction commits. Raises `UnknownChannel`, `ChangeSetTooLarge` (more than 5,000), `BadChange`.
     """
-    if not connection.in_atomic_block:
-        raise NotInTransaction
-    for name in channels:
-        if name not in CHANNELS:
-            raise UnknownChannel(channel=name)
+    names = _checked(channels)
     writer = ChangeSetWriter()
     yield writer
     if len(writer):
-        writer.id = _write(writer._rows, str(actor), sorted(set(channels)))
+        writer.id = _write(writer._rows, str(actor), names)
 
 
 def write_from(statement: str, params: Sequence[Any], *, actor: object, channels: Sequence[str]) -> Written:
@@ -136,12 +132,7 @@ def write_from(statement: str, params: Sequence[Any], *, actor: object, channels
     The statement (usually `INSERT … RETURNING`) returns columns named kind, key, version, operation, content. It does
     its work and is journalled in one step; nothing travels through the client. Raises as `change_set`.
     """
-    if not connection.in_atomic_block:
-        raise NotInTransaction
-    for name in channels:
-        if name not in CHANNELS:
-            raise UnknownChannel(channel=name)
-    names = sorted(set(channels))
+    names = _checked(channels)
     with connection.cursor() as cursor:
         cursor.execute(_FROM_STATEMENT.format(statement), [*params, str(actor), clock.now(), names])
         set_id, count, fits = cast(tuple[int | None, int, bool], cursor.fetchone())
@@ -152,6 +143,16 @@ def write_from(statement: str, params: Sequence[Any], *, actor: object, channels
         if count:
             cursor.execute("SELECT pg_notify(%s, c) FROM unnest(%s::text[]) AS c", [NOTIFY_CHANNEL, names])
     return Written(set_id, count)
+
+
+def _checked(channels: Sequence[str]) -> list[str]:
+    """The channels in order, each once, where a change set may be written now."""
+    if not connection.in_atomic_block:
+        raise NotInTransaction
+    for name in channels:
+        if name not in CHANNELS:
+            raise UnknownChannel(channel=name)
+    return sorted(set(channels))
 
 
 def _write(rows: list[tuple[str, str, int, str, str | None]], actor: str, channels: list[str]) -> int:

@@ -1,7 +1,7 @@
 """The answer every JSON operation gives: `{"status", "message", "data"}`, as SNMS has it.
 
 `status` is 1 for success, -1 not signed in, -2 refused (with `errors`), -3 no permission, -4 internal; the HTTP status
-says the same in HTTP's words. `refusals()` documents them all on an operation, so that the OpenAPI document does not lie.
+says the same in HTTP's words. `answers()` documents them all on an operation, so that the OpenAPI document does not lie.
 """
 
 from __future__ import annotations
@@ -67,4 +67,9 @@ def refusal(status: Status, message: str, errors: list[dict[str, str]] | None = 
 
 def answers(success: Any, *extra: int, code: int = 200) -> dict[Any, Any]:
     """The `response=` of an operation: `success` at `code`, `Refusal` at 401, 403, 409, 413, 422 and at `extra`."""
-    return {code: Envelope[success], frozenset(DOCUMENTED | set(extra)): Refusal}
+    return {code: Envelope[success], **refusals(*extra)}
+
+
+def refusals(*extra: int) -> dict[Any, Any]:
+    """The refusing half of `answers`, for an operation whose success has a form of its own."""
+    return {frozenset(DOCUMENTED | set(extra)): Refusal}

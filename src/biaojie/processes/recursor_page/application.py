@@ -29,6 +29,7 @@ from biaojie.handle.json_form import response_json, value_to_json
 from biaojie.handle.messages import MEDIA_TYPE, is_message_type
 from biaojie.handle.values import HandleValue, type_matches
 from biaojie.net import policy as limits
+from biaojie.net.http import NOT_UTF8, is_damaged
 from biaojie.net.ratelimit import RateLimiter
 from biaojie.net.tcp import packed_peer
 from biaojie.processes.recursor_page import rendering
@@ -115,6 +116,8 @@ class Application:
             fixed = self._fixed.get(path)
             if fixed is not None:
                 return await fixed(scope)
+            if path.startswith(("/api/handles/", "/resolve/")) and is_damaged(path):
+                return self._problem(scope, 400, ResponseCode.INVALID_HANDLE, NOT_UTF8)
             if path.startswith("/api/handles/"):
                 return await self._handles(scope, path.removeprefix("/api/handles/"))
             if path.startswith("/resolve/"):
@@ -123,6 +126,8 @@ class Application:
                 return self._static(path.removeprefix("/static/"))
         except NoNode as error:
             return self._problem(scope, 503, ResponseCode.ERROR, error.message)
+        except UnicodeDecodeError:
+            return self._problem(scope, 400, ResponseCode.PROTOCOL_ERROR, NOT_UTF8)
         except _TooManyParameters:
             return self._problem(scope, 400, ResponseCode.PROTOCOL_ERROR, "查询参数过多。")
         return self._problem(scope, 404, ResponseCode.ERROR, "没有这个地址。")
@@ -238,7 +243,7 @@ def status_of(outcome: Outcome, code: int) -> int:
     """The HTTP status: that of the response code, 504 and 502 where the fault lies with the nodes behind this one."""
     if isinstance(outcome.error, (NoAnswer, WalkTimeout)):
         return 504
-    if outcome.error is not None and code == ResponseCode.ERROR:
+    if outcome.error is not None and code in (ResponseCode.ERROR, ResponseCode.RECURSION_COUNT_TOO_HIGH):
         return 502
     return http_status(code, resolution=True)
 
@@ -315,7 +320,9 @@ class _TooManyParameters(Exception):
 
 def _query(scope: Any) -> dict[str, list[str]]:
     try:
-        return parse_qs(scope.query_string, keep_blank_values=True, max_num_fields=200)
+        return parse_qs(scope.query_string, keep_blank_values=True, max_num_fields=200, errors="strict")
+    except UnicodeDecodeError:
+        raise
     except ValueError:
         raise _TooManyParameters from None
 

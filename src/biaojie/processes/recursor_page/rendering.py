@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -10,12 +11,13 @@ from string import Template
 from urllib.parse import quote, urlsplit
 
 from biaojie.codes.errors import CodeError
+from biaojie.codes.handle_names import HandleValue as HandleName
 from biaojie.codes.parsing import parse, recognise
 from biaojie.codes.systems import System
 from biaojie.handle.codes import ResponseCode, response_title
 from biaojie.handle.json_form import iso_time, value_to_json
 from biaojie.handle.values import TTL_ABSOLUTE, HandleValue
-from biaojie.resolution.questions import Outcome, Step, prefix_of
+from biaojie.resolution.questions import Outcome, Step
 
 STATIC_TYPES: Mapping[str, str] = {
     "page.css": "text/css; charset=utf-8",
@@ -83,16 +85,22 @@ def explain(identifier: str, outcome: Outcome) -> str:
     if outcome.error is not None:
         return outcome.message
     if outcome.response_code == ResponseCode.HANDLE_NOT_FOUND:
-        prefix, slash, suffix = identifier.partition("/")
-        if slash and recognise(identifier) is System.HANDLE:
-            return f"没有这个标识。前缀 {prefix_of(prefix)} 存在，但其下没有 {suffix}。（100）"
-        return "没有这个标识。（100）"
+        return _absent(outcome.aliases[-1] if outcome.aliases else identifier)
     if outcome.response_code == ResponseCode.VALUES_NOT_FOUND:
         return "标识存在，但没有可公开的内容。（200）"
     if outcome.response_code != ResponseCode.SUCCESS:
         title = response_title(outcome.response_code).partition(" ")[2]
         return f"{outcome.node} 的答复：{title}（{outcome.response_code}）{outcome.message and '，' + outcome.message}"
     return ""
+
+
+def _absent(text: str) -> str:
+    """What is missing: of a handle, in whichever way it was written, what stands under which prefix."""
+    with contextlib.suppress(CodeError):
+        value = parse(text).value
+        if isinstance(value, HandleName) and value.suffix is not None:
+            return f"没有这个标识。前缀 {value.prefix} 存在，但其下没有 {value.suffix}。（100）"
+    return "没有这个标识。（100）"
 
 
 def _template(name: str) -> Template:

@@ -152,16 +152,40 @@ class Migration(migrations.Migration):
                 ("peer_id", models.CharField(blank=True, default="", max_length=80, verbose_name="服务节点")),
                 ("addresses", models.JSONField(default=list, verbose_name="地址")),
                 ("final", models.BooleanField(verbose_name="由此直接应答")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "待审核"),
+                            ("forwarded", "上级审核中"),
+                            ("active", "已生效"),
+                            ("refused", "被拒绝"),
+                            ("withdrawn", "已撤销"),
+                        ],
+                        default="proposed",
+                        max_length=16,
+                        verbose_name="状态",
+                    ),
+                ),
+                ("proposed_by", models.CharField(blank=True, default="", max_length=200, verbose_name="提交人")),
+                ("decided_by", models.CharField(blank=True, default="", max_length=200, verbose_name="审核人")),
+                ("reason", models.TextField(blank=True, default="", verbose_name="拒绝理由")),
                 ("created_at", models.DateTimeField(verbose_name="登记时间")),
                 ("version", models.BigIntegerField(verbose_name="版本")),
-                ("removed_at", models.DateTimeField(null=True, verbose_name="撤销时间")),
+                ("removed_at", models.DateTimeField(null=True, verbose_name="拒绝或撤销时间")),
             ],
             options={
                 "verbose_name": "其他编码体系的路由",
                 "indexes": [
                     models.Index(condition=models.Q(("removed_at", None)), fields=["system", "low"], name="registry_claim_low")
                 ],
-                "constraints": [models.UniqueConstraint(fields=("system", "coverage"), name="registry_claim_once")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("system", "coverage"), name="registry_claim_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("removed_at", None), ("state__in", ["refused", "withdrawn"]), _connector="XOR"),
+                        name="registry_claim_ended",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
