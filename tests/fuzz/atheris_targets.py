@@ -30,7 +30,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # old algorithms are part of the protocol
     for room in ROOMS:
         sys.path.append(str(Path(__file__).parent.parent / room))
-    with atheris.instrument_imports(include=["biaojie"]):
+    with atheris.instrument_imports(include=["biaojie", "http_message_signatures", "http_sf"]):
         from decoders import DECODERS
     decoder = DECODERS[name]
     corpus, found = folder / "corpus", folder / "found"

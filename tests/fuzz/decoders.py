@@ -29,8 +29,9 @@ from biaojie.client.errors import BadReply
 from biaojie.codes import parsing, ranges
 from biaojie.codes.errors import CodeError
 from biaojie.codes.systems import System
-from biaojie.foundation.nodes import card
+from biaojie.foundation.nodes import card, signing
 from biaojie.foundation.nodes.errors import NodeError
+from biaojie.foundation.nodes.nonces import MemoryNonces
 from biaojie.handle import json_form, values
 from biaojie.handle.datagrams import Reassembler
 from biaojie.handle.errors import DecodeError
@@ -47,6 +48,7 @@ from biaojie.resolution.index import Index
 NOW_S = 1_700_000_000.0
 _ENDPOINT = Endpoint("http", "192.0.2.1", 8080)
 _SYSTEMS = tuple(System)
+_PEERS = {seeds.NODE_KEY.key_id: seeds.NODE_KEY.public}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +216,17 @@ def _check_chunks(chunks: Iterable[bulk_rows.Chunk]) -> None:
         msgspec.json.encode(chunk.faults)
 
 
+def verify_call(data: bytes) -> None:
+    """A signed call as a stranger sends it: signature-input, signature and digest on a line each, then the body."""
+    lines = data.split(b"\n", 3)
+    if len(lines) == 4:
+        names = ("Signature-Input", "Signature", "Content-Digest")
+        headers = {name: line.decode("latin-1") for name, line in zip(names, lines, strict=False)}
+        with contextlib.suppress(NodeError):
+            call = signing.verify_request("POST", seeds.CALL_URL, headers, lines[3], _PEERS.get, MemoryNonces(), seeds.CALL_AT)
+            assert call.body == lines[3]
+
+
 def read_web_reply(data: bytes) -> None:
     """Another node's JSON."""
     for read in (web.read_content, web.read_route, web.read_path):
@@ -264,6 +277,22 @@ _CODE_WORDS = (
     "-",
     "～",
 )
+_CALL_WORDS = (
+    "sig1=",
+    "biaojie=",
+    '("@method"',
+    ";created=",
+    ";keyid=",
+    ";expires=",
+    "sha-256=:",
+    ":",
+    '"',
+    ")",
+    "1e9",
+    "?1",
+    ";sf",
+    ";bs",
+)
 _CSV_WORDS = ("handle", ",ttl", "1:URL", "88.100.1/", '"', '""', "\r\n", "\n", "\ufeff", "\u2028", "\0", "HS_SITE")
 _TOML_WORDS = ("[", "]", "=", '"', "\n", ".", "role", "clock_scale", "nan", "inf", "1979-05-27", "0x", "handle_udp", "::1")
 
@@ -288,6 +317,7 @@ DECODERS: dict[str, Decoder] = {
         Decoder(name="identifier_of", run=parse_identifier_of, seeds=seeds.coverages, longest=256, words=_CODE_WORDS),
         Decoder(name="coverage", run=read_coverage, seeds=seeds.coverages, longest=256, words=_CODE_WORDS),
         Decoder(name="card", run=read_card, seeds=seeds.cards, words=_JSON_WORDS),
+        Decoder(name="signed_call", run=verify_call, seeds=seeds.calls, exposed=True, words=_CALL_WORDS),
         Decoder(name="bulk_json", run=read_bulk_json, seeds=seeds.bulk_lines, exposed=True, words=_VALUE_WORDS),
         Decoder(name="bulk_csv", run=read_bulk_csv, seeds=seeds.bulk_tables, exposed=True, words=_CSV_WORDS),
         Decoder(name="web_reply", run=read_web_reply, seeds=seeds.web_replies, words=_VALUE_WORDS, longest=4096),

@@ -20,6 +20,7 @@ from biaojie.base.settings import SETTINGS
 from biaojie.codes.systems import System
 from biaojie.foundation.nodes.card import HandleAddresses, NodeCard, card_key, sign_card
 from biaojie.foundation.nodes.keys import NodeKey, key_id_of, node_id_of
+from biaojie.foundation.nodes.signing import sign_request
 from biaojie.handle import bodies, credentials, json_form, key_files, keys, sessions, system_values
 from biaojie.handle.challenges import secret_response
 from biaojie.handle.codes import FLAG_RD, RESOLUTION_FLAGS
@@ -39,7 +40,10 @@ SESSION = Session(session_id=1, key=bytes(range(32)))
 """The session `fuzz_targets.fuzz_decryption` reads with."""
 _REFERENCE = Reference("0.NA/86.100.1", 300)
 _SECRET = b"key"
+CALL_URL = "https://top.example.com/api/v1/nodes/card"
+CALL_AT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 _ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+NODE_KEY = NodeKey(private=_ED25519, key_id=key_id_of(_ED25519.public_key()))
 
 
 def _rsa() -> rsa.RSAPrivateKey:
@@ -256,7 +260,7 @@ def settings_files() -> list[bytes]:
 
 def cards() -> list[bytes]:
     """A signed node card."""
-    key, now = NodeKey(private=_ED25519, key_id=key_id_of(_ED25519.public_key())), datetime(2026, 3, 2, tzinfo=UTC)
+    key, now = NODE_KEY, datetime(2026, 3, 2, tzinfo=UTC)
     year = timedelta(days=365)
     card = NodeCard(
         node_id=node_id_of(key.key_id),
@@ -288,6 +292,16 @@ def bulk_tables() -> list[bytes]:
         'handle,2000:productName\r\n88.100.1/甲,"深沟球轴承, ""6204"""\r\n'.encode(),
         b"1:URL,handle\nu,88.100.1/C",
     ]
+
+
+def calls() -> list[bytes]:
+    """Signed calls in the form `decoders.verify_call` takes."""
+    rows = []
+    for body in (b'{"serial": 7}', b""):
+        headers = sign_request(NODE_KEY, "POST", CALL_URL, body, now=CALL_AT, nonce="n" * 22)
+        names = ("Signature-Input", "Signature", "Content-Digest")
+        rows.append("\n".join(headers[name] for name in names).encode() + b"\n" + body)
+    return rows
 
 
 def web_replies() -> list[bytes]:

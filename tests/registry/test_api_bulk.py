@@ -18,9 +18,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from nodes_around import free_port
+from nodes_around import free_port, user
 from served import make_prefix, url
 
+from biaojie.foundation.accounts import tokens
 from biaojie.registry.models import BulkLoad, Handle
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,19 +179,25 @@ def test_bulk_more_at_once_than_places_refused_and_others_go_on(web: str, header
         release.wait(20)
 
     answers: list[int] = []
+    third_account = {"Authorization": f"Bearer {tokens.issue(user('operator', 3))[0]}"}
+    other_account = {"Authorization": f"Bearer {tokens.issue(user('operator', 2))[0]}"}
     threads = [
-        threading.Thread(target=lambda name=name: answers.append(send(web, headers, slow(name))[0])) for name in ("a", "b")
+        threading.Thread(target=lambda name=name, who=who: answers.append(send(web, who, slow(name))[0]))
+        for name, who in (("a", headers), ("b", other_account))
     ]
-    for thread in threads:
-        thread.start()
+    threads[0].start()
+    until(lambda: BulkLoad.objects.filter(state="open").count() == 1)
+    same_account = send(web, headers, rows("c"))
+    threads[1].start()
     until(lambda: BulkLoad.objects.filter(state="open").count() == THREADS // 2)
 
-    status, answer = send(web, headers, rows("c"))
+    status, answer = send(web, third_account, rows("c"))
     other = httpx2.get(f"{web}/api/v1/identifiers", params={"prefix": "88.100.2"}, headers=headers)
     release.set()
     for thread in threads:
         thread.join(20)
 
+    assert (same_account[0], same_account[1]["errors"][0]["code"]) == (429, "REG-174")
     assert (status, answer["errors"][0]["code"]) == (429, "REG-168")
     assert other.status_code == 200
     assert answers == [200, 200]
@@ -204,6 +211,9 @@ def test_bulk_more_at_once_than_places_refused_and_others_go_on(web: str, header
         ({"load": "x"}, {}, (422, "API-422")),
         ({"from_row": "2"}, {}, (409, "REG-166")),
         ({}, {"X-Row-Count": "many"}, (422, "REG-160")),
+        ({}, {"X-Row-Count": "9" * 5000}, (422, "REG-160")),
+        ({"from_row": "9" * 5000}, {}, (422, "API-422")),
+        ({"from_row": "9" * 30}, {}, (409, "REG-166")),
         ({}, {"Content-Encoding": "gzip"}, (422, "REG-160")),
         ({}, {"Authorization": "Bearer none"}, (401, "ACC-102")),
     ],

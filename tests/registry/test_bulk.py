@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import socket
+import time
 import uuid
 from typing import Any
 
@@ -17,12 +20,14 @@ from biaojie.registry import bulk, bulk_rows
 from biaojie.registry import operations_handles as handles
 from biaojie.registry.bulk_body import BLOCK_OCTETS, Body
 from biaojie.registry.errors import (
+    BulkDiffers,
     BulkGap,
     BulkLengthMissing,
     BulkLengthRequired,
     BulkMismatch,
+    BulkMovedOn,
     BulkRefused,
-    Conflict,
+    BulkSilent,
     PrefixNotServed,
 )
 from biaojie.registry.models import BulkError, BulkLoad, Handle
@@ -313,7 +318,7 @@ def test_load_moved_on_by_another_request_refused() -> None:
     held = bulk.open_load(actor="wu", order=order)
     BulkLoad.objects.filter(pk=held.pk).update(rows_done=5)
 
-    with pytest.raises(Conflict):
+    with pytest.raises(BulkMovedOn, match="第 6 行"):
         bulk.receive(actor="wu", load=held, order=order, body=Body(io.BytesIO(rows("a")).read))
 
     assert live() == {}
@@ -359,3 +364,57 @@ def test_load_of_more_than_one_block_is_whole() -> None:
     held = load(rows(*names))
 
     assert (held.accepted, len(live())) == (len(names), len(names))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize("changed", ["first", "last", "shorter"])
+def test_load_resumed_with_other_rows_than_it_took_refused_naming_their_number(form: str, changed: str) -> None:
+    def data(*names: str) -> bytes:
+        if form == "ndjson":
+            return rows(*names)
+        return b"handle,1:URL\n" + b"".join(f"88.100.2/{name},{name}\n".encode() for name in names)
+
+    identity = uuid.uuid4()
+    whole = ("a", "b", "c", "d", "e", "f", "g")
+    torn = data(*whole)[: len(data(*whole[:6])) + 3]
+    stream = io.BytesIO(torn)
+    with pytest.raises(BulkLengthMissing):
+        load(torn, body=Body(lambda size: stream.read(min(size, 20)), length=len(torn) + 9), load=identity, format=form)
+    done = BulkLoad.objects.get(pk=identity).rows_done
+    other = {"first": ("x", *whole[1:]), "last": (*whole[: done - 1], "x", *whole[done:]), "shorter": whole[: done - 1]}[changed]
+
+    with pytest.raises(BulkDiffers, match=f"前 {done} 行") as refused:
+        load(data(*other), load=identity, format=form)
+    kept = BulkLoad.objects.get(pk=identity)
+    ended = load(data(*whole), load=identity, format=form)
+
+    assert (done > 0, refused.value.code) == (True, "REG-172")
+    assert (kept.state, kept.rows_done, ended.state, sorted(live())) == ("open", done, "done", sorted(whole))
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_load_resumed_from_a_row_goes_on_with_the_same_digest() -> None:
+    names, identity = [str(number) for number in range(10)], uuid.uuid4()
+    load(rows(*names[:4]), load=identity)
+    load(rows(*names[4:]), load=identity, from_row=5)
+
+    repeated = load(rows(*names), load=identity)
+
+    assert (repeated.rows_done, repeated.accepted, repeated.digest) == (10, 10, load(rows(*names), mode="upsert").digest)
+
+
+def test_load_whose_client_falls_silent_is_given_up_and_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "BULK_SILENCE_S", dataclasses.replace(bulk.BULK_SILENCE_S, value=1))
+    ours, theirs = socket.socketpair()
+    identity, data = uuid.uuid4(), rows("a", "b")
+    with ours, theirs, ours.makefile("rb") as stream:
+        theirs.sendall(data[:20])
+        began = time.monotonic()
+        with pytest.raises(BulkSilent):
+            load(data, body=Body(stream.read, length=len(data)), load=identity)
+        waited = time.monotonic() - began
+        theirs.shutdown(socket.SHUT_RDWR)
+    left = BulkLoad.objects.get(pk=identity).state
+
+    assert (left, load(data, load=identity).state, waited < 5) == ("open", "done", True)

@@ -12,6 +12,7 @@ from served import url
 from biaojie.base.errors import BiaojieError
 from biaojie.codes.errors import CodeError
 from biaojie.handle.json_form import value_from_json
+from biaojie.registry.errors import HandleBlanks, HandleRefused
 from biaojie.registry.handle_rules import RECORD_LONGEST, VALUE_LONGEST, check_row, check_values, read_identifier, spelled
 
 
@@ -142,6 +143,16 @@ def test_read_identifier_of_any_text_raises_only_our_errors(text: str) -> None:
     try:
         found = read_identifier(text)
     except BiaojieError as error:
-        assert isinstance(error, CodeError) or error.code.startswith("REG-15")
+        assert isinstance(error, CodeError | HandleRefused)
     else:
         assert read_identifier(spelled(found)).canonical == found.canonical
+
+
+@pytest.mark.parametrize("text", ["88.100.2/a\u2028", "\u300088.100.2/a", "88.100.2/a\x1c", "88.100.2/a\t", "1.2.156.3001.7\xa0"])
+def test_read_identifier_with_blanks_that_nobody_sees_refused(text: str) -> None:
+    with pytest.raises(HandleBlanks):
+        read_identifier(text)
+
+
+def test_read_identifier_trims_spaces_and_line_ends() -> None:
+    assert read_identifier(" 88.100.2/a \r\n").canonical == "88.100.2/A"

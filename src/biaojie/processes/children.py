@@ -87,10 +87,14 @@ class Child:
             self.process = None
         if self.wanted and self.process is None and time.monotonic() >= self._next_start_s:
             self.restarts += 1
-            if self.spec.renew is not None:
-                self.spec = self.spec.renew()
-            self.start()
+            self.start_again()
         return noticed
+
+    def start_again(self) -> None:
+        """Start what has run before: what its last run left behind is cleared away first."""
+        if self.pid is None and self.spec.renew is not None:
+            self.spec = self.spec.renew()
+        self.start()
 
     def kill(self) -> None:
         """SIGKILL it and its group, and keep it down."""

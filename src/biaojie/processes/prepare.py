@@ -41,7 +41,10 @@ def main() -> None:
         from biaojie.registry import operations as registry
 
         octets = registry.found_root(actor="system:prepare")
-        current.bootstrap.write_bytes(octets)
+        # Recursors read it again when it changes: replaced in one step, never half written.
+        fresh = current.bootstrap.with_name(f".{current.bootstrap.name}.new")
+        fresh.write_bytes(octets)
+        fresh.replace(current.bootstrap)
 
 
 if __name__ == "__main__":

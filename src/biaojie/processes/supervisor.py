@@ -185,7 +185,7 @@ class Supervisor:
             if command == "stop":
                 child.kill()
             elif command == "start":
-                child.start()
+                child.start_again()
         return {"processes": [{"name": child.spec.name, "pid": child.pid, "restarts": child.restarts} for child in chosen]}
 
     def _chosen(self, node: str, process: object) -> list[Child]:

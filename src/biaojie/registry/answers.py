@@ -22,4 +22,7 @@ ANSWERS: Mapping[str, Answer] = {
     "REG-167": Answer(http=409),
     "REG-168": Answer(http=429),
     "REG-171": Answer(http=411),
+    "REG-172": Answer(http=409),
+    "REG-173": Answer(http=408),
+    "REG-175": Answer(http=409),
 }

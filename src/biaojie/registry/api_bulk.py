@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,21 +21,27 @@ from ninja.params.functions import Query
 from pydantic import Field
 
 from biaojie.foundation.accounts.bearer import BearerAuth, require
+from biaojie.foundation.accounts.models import User
 from biaojie.foundation.ui.envelope import Status as Word
 from biaojie.foundation.ui.envelope import answers, ok, refusal, refusals
 from biaojie.registry import bulk
 from biaojie.registry.bulk_body import Body
-from biaojie.registry.errors import BulkAtomicFailed, BulkBusy, BulkRefused
+from biaojie.registry.errors import BulkAtomicFailed, BulkBusy, BulkBusyAccount, BulkRefused
 from biaojie.registry.models import BulkLoad
+from biaojie.registry.policies import BULK_ACCOUNT_SHARE
 
 ERRORS_SHOWN = 100
 NDJSON_TYPE = "application/x-ndjson; charset=utf-8"
 
 router = Router(tags=["批量注册"], auth=BearerAuth())
 
-# A load keeps a thread busy for as long as its body streams: half of them stay free for everybody else.
+# A load keeps a thread busy for as long as its body streams: half of them stay free for everybody else, and one account
+# never has all of the other half.
 _PLACES = max(1, settings.NODE.web_threads // 2)
-_places = threading.BoundedSemaphore(_PLACES)
+_PLACES_EACH = max(1, _PLACES // BULK_ACCOUNT_SHARE.value)
+_held: Counter[int] = Counter()
+_lock = threading.Lock()
+_DIGITS_MOST = 15
 
 
 class RowErrors(Schema):
@@ -87,7 +94,7 @@ _BODY = {
 
 @router.post(
     "/identifiers/bulk",
-    response=answers(LoadRow, 404, 411, 429),
+    response=answers(LoadRow, 404, 408, 411, 429),
     summary="批量注册",
     operation_id="identifier_bulk",
     openapi_extra=_BODY,
@@ -101,13 +108,17 @@ def bulk_register(
     load: Annotated[uuid.UUID | None, Query(title="任务编号", description="续传时给出")] = None,
     from_row: Annotated[int, Query(title="正文首行的行号", ge=1)] = 1,
 ) -> Status[dict[str, Any]]:
-    """Takes rows in as they stream. 422 with `data` when an atomic load failed; REG-16x; 429 when too many run at once."""
+    """Takes rows in as they stream. 422 with `data` when an atomic load failed; REG-16x, REG-17x; 429 when too many run at once.
+
+    A whole body sent again for a load must begin with the rows taken before (REG-172); one sent from `from_row` on is not
+    compared. 408 when no octets come for a while; the load stays open.
+    """
     user = require(request, "identifiers.bulk")
     order = bulk.Order(
         prefix=prefix, format=format, mode=mode, atomic=atomic, load=load, from_row=from_row, row_count=_row_count(request)
     )
     body = _body_of(request)
-    with _place():
+    with _place(user):
         held = bulk.open_load(actor=user, order=order, user=user)
         held = bulk.receive(actor=user, load=held, order=order, body=body, user=user)
     data = _shown(held)
@@ -161,7 +172,7 @@ def _body_of(request: HttpRequest) -> Body:
         raise BulkRefused(pointer="header/Content-Encoding", reason="正文不得压缩")
     return Body(
         request.META["wsgi.input"].read,
-        length=None if is_chunked else int(length) if length.isascii() and length.isdigit() else 0,
+        length=None if is_chunked else int(length) if _is_number(length) else 0,
         digest=request.META.get("HTTP_CONTENT_DIGEST", ""),
     )
 
@@ -170,19 +181,30 @@ def _row_count(request: HttpRequest) -> int | None:
     text = request.META.get("HTTP_X_ROW_COUNT", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise BulkRefused(pointer="header/X-Row-Count", reason="X-Row-Count 应为整数")
+    if not _is_number(text):
+        raise BulkRefused(pointer="header/X-Row-Count", reason=f"X-Row-Count 应为至多 {_DIGITS_MOST} 位的整数")
     return int(text)
 
 
+def _is_number(text: str) -> bool:
+    return len(text) <= _DIGITS_MOST and text.isascii() and text.isdigit()
+
+
 @contextmanager
-def _place() -> Iterator[None]:
-    if not _places.acquire(blocking=False):
-        raise BulkBusy(limit=_PLACES)
+def _place(user: User) -> Iterator[None]:
+    with _lock:
+        if _held.total() >= _PLACES:
+            raise BulkBusy(limit=_PLACES)
+        if _held[user.pk] >= _PLACES_EACH:
+            raise BulkBusyAccount(limit=_PLACES_EACH)
+        _held[user.pk] += 1
     try:
         yield
     finally:
-        _places.release()
+        with _lock:
+            _held[user.pk] -= 1
+            if not _held[user.pk]:
+                del _held[user.pk]
 
 
 def _shown(load: BulkLoad) -> dict[str, Any]:

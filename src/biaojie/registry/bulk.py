@@ -2,7 +2,8 @@
 
 Not atomic: each chunk (at most 5,000 rows) is one transaction of rows, journal, errors and `rows_done`, so that a load cut
 off anywhere goes on exactly where it stands: the client asks for `rows_done` and sends the body again with the load's id,
-whole or from the next row on (`from_row`). Atomic: rows are staged, and one transaction writes them all when none was
+whole or from the next row on (`from_row`). A whole body must begin with the very rows taken before (`BulkLoad.digest`); a
+body that begins later cannot be compared, and is taken at its word. Atomic: rows are staged, and one transaction writes them all when none was
 refused; cut off, it begins again at row 1. Repeating a load that has ended changes nothing.
 """
 
@@ -27,13 +28,14 @@ from biaojie.registry.errors import (
     BulkLengthMissing,
     BulkLengthRequired,
     BulkMismatch,
+    BulkMovedOn,
     BulkRefused,
-    Conflict,
     NotAllowed,
     NotFound,
 )
 from biaojie.registry.models import BulkError, BulkLoad
 from biaojie.registry.operations_handles import served_prefix
+from biaojie.registry.policies import BULK_SILENCE_S
 from biaojie.registry.visibility import holds
 
 NDJSON: Final = "ndjson"
@@ -89,7 +91,8 @@ def open_load(*, actor: object, order: Order, user: User | None = None) -> BulkL
 
 
 def receive(*, actor: object, load: BulkLoad, order: Order, body: Body, user: User | None = None) -> BulkLoad:
-    """Take in a body for an open load and end it. Raises `BulkLengthMissing`, `BulkDigestWrong`, `BulkRefused`, `Conflict`.
+    """Take in a body for an open load and end it. Raises `BulkLengthMissing`, `BulkDigestWrong`, `BulkRefused`,
+    `BulkDiffers`, `BulkSilent`, `BulkMovedOn`.
 
     After a refusal the load stays open at `rows_done`; what is done stays done. An ended load that is not atomic passes
     over the rows it has and goes on with any that follow: a torn chunked body may have looked whole.
@@ -102,7 +105,8 @@ def receive(*, actor: object, load: BulkLoad, order: Order, body: Body, user: Us
             raise BulkLengthRequired(pointer="header")
     target = Target(prefix=load.prefix, mode=load.mode, actor=f"{load.actor} (bulk {load.id})")
     take = _take_atomic if load.atomic else _take_by_chunks
-    with ahead(_chunks(load, order, body, end_is_sure)) as chunks:
+    made = _chunks(load, order, body, end_is_sure)
+    with ahead(made, body=body, silence_s=BULK_SILENCE_S.value) as chunks:
         take(load, target, _counted(chunks, order), lambda: _end(load, actor))
     return load
 
@@ -151,12 +155,21 @@ def as_load(load: BulkLoad) -> dict[str, Any]:
 def _chunks(load: BulkLoad, order: Order, body: Body, end_is_sure: bool) -> Iterator[Chunk]:
     values_wanted = load.mode != DELETE
     reader = RowReader(load.prefix.name, values_wanted=values_wanted)
-    done = 0 if load.atomic else load.rows_done
+    done, known = (0, "") if load.atomic else (load.rows_done, load.digest)
     if load.format == CSV:
         return csv_chunks(
-            body.blocks(), reader, first=order.from_row, done=done, values_wanted=values_wanted, end_is_sure=end_is_sure
+            body.blocks(),
+            reader,
+            first=order.from_row,
+            done=done,
+            known=known,
+            load=str(load.id),
+            values_wanted=values_wanted,
+            end_is_sure=end_is_sure,
         )
-    return ndjson_chunks(body.blocks(), reader, first=order.from_row, done=done, end_is_sure=end_is_sure)
+    return ndjson_chunks(
+        body.blocks(), reader, first=order.from_row, done=done, known=known, load=str(load.id), end_is_sure=end_is_sure
+    )
 
 
 def _counted(chunks: Iterable[Chunk], order: Order) -> Iterator[Chunk]:
@@ -185,11 +198,11 @@ def _take_by_chunks(load: BulkLoad, target: Target, chunks: Iterable[Chunk], end
                 served_prefix(target.prefix.name)
                 written, faults = _write_chunk(load, target, staging, chunk)
                 _add_errors(load, faults)
-                load.rows_done = chunk.last
+                load.rows_done, load.digest = chunk.last, chunk.digest
                 load.accepted += written
                 load.rejected += len(faults)
                 load.state, load.finished_at = BulkLoad.State.OPEN, None
-                load.save(update_fields=["rows_done", "accepted", "rejected", "state", "finished_at"])
+                load.save(update_fields=["rows_done", "digest", "accepted", "rejected", "state", "finished_at"])
         if load.state == BulkLoad.State.OPEN:
             with transaction.atomic():
                 _lock(load)
@@ -257,10 +270,10 @@ def _write_slices(target: Target, staging: Staging) -> tuple[int, list[Fault]]:
 
 
 def _lock(load: BulkLoad) -> None:
-    """Raises `Conflict` when another request has moved the same load on."""
+    """Raises `BulkMovedOn` when another request has moved the same load on."""
     held = BulkLoad.objects.select_for_update().only("rows_done", "state").get(pk=load.pk)
     if (held.rows_done, held.state) != (load.rows_done, load.state):
-        raise Conflict(pointer="load", what="批量任务", name=str(load.pk), version=held.rows_done)
+        raise BulkMovedOn(pointer="load", load=str(load.pk), done=held.rows_done, next=held.rows_done + 1)
 
 
 def _end(load: BulkLoad, actor: object) -> None:

@@ -1,7 +1,8 @@
 """The octets of a bulk request as they stream in: counted, digested, cut off where the request says they end.
 
 A body of known length that stops short, a wrong digest or row count is refused as what it is, so that a torn upload is
-never taken for a whole one. `ahead` reads and parses the next chunks while the database works on the current one.
+never taken for a whole one. `ahead` reads and parses the next chunks while the database works on the current one, and gives up on
+a client that sends nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import hashlib
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from biaojie.registry.errors import BulkDigestWrong, BulkLengthMissing, BulkRefused
+from biaojie.registry.errors import BulkDigestWrong, BulkLengthMissing, BulkRefused, BulkSilent
 
-BLOCK_OCTETS: Final = 256 * 1024
+BLOCK_OCTETS: Final = 64 * 1024
 CHUNKS_AHEAD: Final = 2
 
 _DIGEST: Final = re.compile(r"\s*sha-256\s*=\s*:([A-Za-z0-9+/=]+):\s*")
@@ -34,6 +36,13 @@ class Body:
         self._expected = _sha256_of(digest) if digest.strip() else b""
         self._hash = hashlib.sha256()
         self.octets = 0
+        self._reading_since: float | None = None
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the block that is being read has not come; 0 while none is."""
+        since = self._reading_since
+        return 0.0 if since is None else time.monotonic() - since
 
     @property
     def end_is_sure(self) -> bool:
@@ -65,16 +74,24 @@ class Body:
             yield held
 
     def _block(self, wanted: int) -> bytes:
+        self._reading_since = time.monotonic()
         try:
             return self._read(wanted)
         except OSError as error:
             expected = "完整正文" if self._length is None else f"{self._length} 字节"
             raise BulkLengthMissing(pointer="body", expected=expected, received=f"{self.octets} 字节") from error
+        finally:
+            self._reading_since = None
 
 
 @contextmanager
-def ahead(items: Iterator[T], *, depth: int = CHUNKS_AHEAD) -> Iterator[Iterator[T]]:
-    """The items, made in a thread of their own up to `depth` in advance; an exception of theirs is raised here."""
+def ahead(
+    items: Iterator[T], *, body: Body | None = None, silence_s: float = 0.0, depth: int = CHUNKS_AHEAD
+) -> Iterator[Iterator[T]]:
+    """The items, made in a thread of their own up to `depth` in advance; an exception of theirs is raised here.
+
+    With `body` given, from which they are made, `BulkSilent` is raised when a block of it has not come for `silence_s`.
+    """
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 
@@ -97,7 +114,12 @@ def ahead(items: Iterator[T], *, depth: int = CHUNKS_AHEAD) -> Iterator[Iterator
 
     def consume() -> Iterator[T]:
         while True:
-            item, fault = ready.get()
+            try:
+                item, fault = ready.get(timeout=min(1.0, silence_s) if body is not None else None)
+            except queue.Empty:
+                if body is not None and body.silent_s >= silence_s:
+                    raise BulkSilent(pointer="body", seconds=int(silence_s)) from None
+                continue
             if fault is not None:
                 raise fault
             if item is None:

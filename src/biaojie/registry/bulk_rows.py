@@ -6,11 +6,14 @@
 Rows count from 1: lines of NDJSON, records of CSV without its header. The common shape of a row is decoded into typed
 structs in one step; whatever is unusual goes through `handle_rules.check_row`, which alone words a refusal. A
 differential test holds both to the same answer. Memory: one chunk, bounded in rows and octets, whatever the body's length.
+Each chunk carries the digest of all rows up to its end, chained row by row, so that a body sent again can be held to the rows
+taken before (`Rows`).
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -21,7 +24,7 @@ from biaojie.base.errors import BiaojieError
 from biaojie.codes.errors import CodeError
 from biaojie.codes.systems import System
 from biaojie.handle.values import ascii_upper
-from biaojie.registry.errors import BulkLengthMissing, BulkRefused, BulkRepeated, BulkRowForm, HandleRefused
+from biaojie.registry.errors import BulkDiffers, BulkLengthMissing, BulkRefused, BulkRepeated, BulkRowForm, HandleRefused
 from biaojie.registry.handle_rules import (
     HANDLE_LONGEST,
     RESERVED_TYPES,
@@ -87,6 +90,7 @@ class Chunk:
     keys: dict[str, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     octets: int = 0
+    digest: str = ""
 
     def add(self, row: int, key: str, shown: str, values: str) -> None:
         """Take a good row, unless an earlier row of the chunk has its key."""
@@ -104,6 +108,53 @@ class Chunk:
     def text(self) -> bytes:
         """What COPY reads."""
         return "".join(self.lines).encode()
+
+
+@dataclass(slots=True, kw_only=True)
+class Rows:
+    """The place of a body in a load: its first row's number, how many rows are done, and their digest.
+
+    A body that begins at row 1 is compared with the rows done before; one that begins later gives nothing to compare.
+    `row` and `digest` follow the body: the digest of row n is SHA-256 over that of row n-1 and the row's octets.
+    """
+
+    first: int = 1
+    done: int = 0
+    known: str = ""
+    load: str = ""
+    row: int = field(init=False)
+    _state: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.row = self.first - 1
+        self._state = b"" if self.first == 1 else bytes.fromhex(self.known)
+
+    @property
+    def digest(self) -> str:
+        """Of the rows so far, in hex."""
+        return self._state.hex()
+
+    def begin(self, header: bytes) -> None:
+        """A CSV header, which gives the rows their meaning."""
+        if self.first == 1:
+            self._state = hashlib.sha256(header).digest()
+
+    def is_new(self, octets: bytes) -> bool:
+        """Counts the next row; whether it is yet to be done. Raises `BulkDiffers` at the last row done."""
+        self.row += 1
+        if self.row > self.done or self.first == 1:
+            self._state = hashlib.sha256(self._state + octets).digest()
+        if self.row == self.done and self.first == 1 and self.known and self.digest != self.known:
+            raise self._differs()
+        return self.row > self.done
+
+    def end(self) -> None:
+        """The body has ended. Raises `BulkDiffers` when it is whole and shorter than what was taken before."""
+        if self.first == 1 and 0 < self.row < self.done and self.known:
+            raise self._differs()
+
+    def _differs(self) -> BulkDiffers:
+        return BulkDiffers(pointer="body", count=self.done, load=self.load)
 
 
 class RowReader:
@@ -234,7 +285,7 @@ class Columns:
                 if ttl:
                     value["ttl"] = int(ttl) if _is_number(ttl) else ttl
                 values.append(value)
-        return {"handle": record[self.handle].strip(), "values": values}
+        return {"handle": record[self.handle].strip(" \r\n"), "values": values}
 
 
 def read_columns(titles: list[str], *, values_wanted: bool = True) -> Columns:
@@ -260,34 +311,52 @@ def read_columns(titles: list[str], *, values_wanted: bool = True) -> Columns:
 
 
 def ndjson_chunks(
-    blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int, end_is_sure: bool = True
+    blocks: Iterable[bytes],
+    reader: RowReader,
+    *,
+    first: int,
+    done: int,
+    known: str = "",
+    load: str = "",
+    end_is_sure: bool = True,
 ) -> Iterator[Chunk]:
-    """Chunks of an NDJSON body whose first line is row `first`; rows up to `done` are passed over.
+    """Chunks of an NDJSON body whose first line is row `first`; rows up to `done`, of digest `known`, are passed over.
 
     Unless its end is sure (length, digest or row count was announced), a last line without line end that is no JSON is
     taken for the torn end of an upload: `BulkLengthMissing`.
     """
-    chunk, row, given = Chunk(last=max(first - 1, done)), first - 1, done
+    rows = Rows(first=first, done=done, known=known, load=load)
+    chunk, given = Chunk(last=max(rows.row, done)), done
     for lines in _lines(blocks, None if end_is_sure else _is_json):
         for line in lines:
-            row += 1
-            if row <= done:
+            if not rows.is_new(b"\x00" if line is None else line + b"\n"):
                 continue
-            chunk.last = row
+            chunk.last = row = rows.row
             if line is None:
                 reason = f"一行超过 {LINE_LONGEST} 字节"
                 chunk.refuse(row, "", [BulkRowForm(format="JSON", reason=reason)])
             elif line and not line.isspace():
                 reader.json_line(chunk, row, line)
             if len(chunk.lines) + len(chunk.faults) >= CHUNK_ROWS or chunk.octets >= CHUNK_OCTETS:
+                chunk.digest = rows.digest
                 yield chunk
                 chunk, given = Chunk(last=row), row
+    rows.end()
     if chunk.last != given:
+        chunk.digest = rows.digest
         yield chunk
 
 
 def csv_chunks(
-    blocks: Iterable[bytes], reader: RowReader, *, first: int, done: int, values_wanted: bool = True, end_is_sure: bool = True
+    blocks: Iterable[bytes],
+    reader: RowReader,
+    *,
+    first: int,
+    done: int,
+    known: str = "",
+    load: str = "",
+    values_wanted: bool = True,
+    end_is_sure: bool = True,
 ) -> Iterator[Chunk]:
     """Chunks of a CSV body; the header comes first in every body. Raises `BulkRefused` for a header that will not do.
 
@@ -301,7 +370,9 @@ def csv_chunks(
     if header is None:
         return
     columns = read_columns(header, values_wanted=values_wanted)
-    chunk, row, given = Chunk(last=max(first - 1, done)), first - 1, done
+    rows = Rows(first=first, done=done, known=known, load=load)
+    rows.begin(_octets(header))
+    chunk, given = Chunk(last=max(rows.row, done)), done
     while True:
         try:
             record = next(records, None)
@@ -313,19 +384,26 @@ def csv_chunks(
             break
         if not record and not fault:
             continue
-        row += 1
-        if row <= done:
+        if not rows.is_new(_octets(record)):
             continue
-        chunk.last = row
+        chunk.last = row = rows.row
         if fault:
             chunk.refuse(row, "", [BulkRowForm(format="CSV", reason=fault)])
         else:
             reader.cells(chunk, row, columns, record)
         if len(chunk.lines) + len(chunk.faults) >= CHUNK_ROWS or chunk.octets >= CHUNK_OCTETS:
+            chunk.digest = rows.digest
             yield chunk
             chunk, given = Chunk(last=row), row
+    rows.end()
     if chunk.last != given:
+        chunk.digest = rows.digest
         yield chunk
+
+
+def _octets(record: list[str]) -> bytes:
+    """A CSV record as octets that no other record has."""
+    return repr(record).encode("ascii", "backslashreplace")
 
 
 def _lines(blocks: Iterable[bytes], is_whole: Callable[[bytes], bool] | None = None) -> Iterator[list[bytes | None]]:

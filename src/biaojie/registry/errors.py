@@ -144,7 +144,7 @@ class PortMissing(RoutingRefused):
 
 
 class PrivateAddress(RoutingRefused):
-    """{ip} 是内网或保留地址，生产环境不能作为解析服务地址"""
+    """{ip} 是本机、内网或保留地址，在本节点的环境中不能作为解析服务地址"""
 
     code = "REG-132"
 
@@ -297,6 +297,36 @@ class BulkAtomicFailed(BulkRefused):
     """有 {count} 行不正确，未写入任何一行"""
 
     code = "REG-169"
+
+
+class BulkDiffers(BulkRefused):
+    """正文前 {count} 行与任务 {load} 已接收的内容不同，不能续传；请核对正文，或新开任务"""
+
+    code = "REG-172"
+
+
+class BulkSilent(RegistryError):
+    """{seconds} 秒内没有收到正文，接收已中止；任务保留，可以续传"""
+
+    code = "REG-173"
+
+
+class BulkBusyAccount(BulkBusy):
+    """本账号同时进行的批量任务已达上限 {limit} 个，请等待完成后再试"""
+
+    code = "REG-174"
+
+
+class BulkMovedOn(RegistryError):
+    """任务 {load} 正由另一次上传推进，已处理到第 {done} 行；请待其结束后从第 {next} 行继续提交"""
+
+    code = "REG-175"
+
+
+class HandleBlanks(HandleRefused):
+    """标识首尾含有空格和换行以外的空白字符，请删除后重新提交"""
+
+    code = "REG-176"
 
 
 class BulkLengthRequired(BulkRefused):

@@ -18,6 +18,7 @@ from biaojie.handle.errors import HandleError
 from biaojie.handle.json_form import value_from_json
 from biaojie.handle.values import HandleValue, ascii_upper, encode_value
 from biaojie.registry.errors import (
+    HandleBlanks,
     HandleElsewhere,
     HandleRefused,
     HandleTooLong,
@@ -61,6 +62,9 @@ def read_identifier(text: str, *, prefix: str | None = None) -> Identifier:
         raise HandleTooLong(pointer="identifier", length=len(text), limit=HANDLE_LONGEST)
     if "\x00" in text:
         raise HandleRefused(pointer="identifier", reason="含有 NUL 字符")
+    if text.strip() != text.strip(" \r\n"):
+        # The code systems cut off every blank: what a person cannot see would be lost without a word.
+        raise HandleBlanks(pointer="identifier")
     identifier = resolution_form(parse(text, System.HANDLE if prefix is not None and "/" in text else None))
     if isinstance(identifier.value, HandleName) and (identifier.value.suffix is None or identifier.routing_key.startswith("0.")):
         raise HandleRefused(pointer="identifier", reason="应为 前缀/后缀，且不能以 0. 开头")

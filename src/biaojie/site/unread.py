@@ -15,6 +15,7 @@ from typing import Any, Final
 DRAIN_OCTETS_MAX: Final = 1 << 20
 """So much of a rest is read: less work than a new connection, and bounded."""
 _BLOCK_OCTETS: Final = 65_536
+_DIGITS_MOST: Final = 18
 
 Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
@@ -37,8 +38,10 @@ class UnreadBodies:
         is_waiting = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
 
         def start(status: str, headers: Headers, exc_info: ExcInfo = None) -> Any:
+            # 408: the client is silent, and whoever gave it up may still be waiting for it in another thread.
+            silent = status.startswith("408")
             # A body that is read only while the answer streams out does not exist here: Django decides the status after reading.
-            if not (body.at_end or (not (is_waiting and body.is_untouched) and body.drain(DRAIN_OCTETS_MAX))):
+            if silent or not (body.at_end or (not (is_waiting and body.is_untouched) and body.drain(DRAIN_OCTETS_MAX))):
                 headers = [*((name, text) for name, text in headers if name.lower() != "connection"), ("Connection", "close")]
             return start_response(status, headers, exc_info)
 
@@ -105,4 +108,4 @@ def _length_of(environ: dict[str, Any]) -> int | None:
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         return None
     text = environ.get("CONTENT_LENGTH") or environ.get("HTTP_CONTENT_LENGTH") or "0"
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MOST else None

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import close_old_connections, transaction
+from django.db import transaction
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued, TaskNotFound
@@ -38,7 +37,7 @@ def task(name: str, *, lane: str = "default", attempts: int = ATTEMPTS) -> Calla
     def register(function: Callable[P, R]) -> Callable[P, R]:
         _LANE_OF[name] = lane
         retry = RetryStrategy(max_attempts=attempts, exponential_wait=_WAIT_BASE_S) if attempts > 1 else False
-        app.task(name=name, queue=lane, retry=retry)(_with_own_connection(function))
+        app.task(name=name, queue=lane, retry=retry)(function)
         return function
 
     return register
@@ -63,19 +62,6 @@ def enqueue(
             return int(deferrer.defer(**args))
     except AlreadyEnqueued:
         return None
-
-
-def _with_own_connection(function: Callable[P, R]) -> Callable[P, R]:
-    """As a web request: the connection goes back after each job, so that a broken one fails one job and not all that follow."""
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            close_old_connections()
-
-    return run
 
 
 def _check_lane(lane: str) -> None:
