@@ -19,7 +19,7 @@ from biaojie.base.errors import BiaojieError
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="标解：工业互联网标识解析节点软件"
 )
-wire = typer.Typer(no_args_is_help=True, help="线上报文工具")
+wire = typer.Typer(no_args_is_help=True, help="Handle 报文工具")
 app.add_typer(wire, name="wire")
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="数据目录；默认 $BIAOJIE_DATA，其次 ./.biaojie")]
@@ -54,7 +54,7 @@ def up(
 
 @app.command()
 def down(data: DataOption = None) -> None:
-    """停止 biaojie up 启动的全部进程。
+    """停止 biaojie up 启动的全部进程；数据保留，下次启动时账号与密码不变。
 
     可能的错误：PROC-103 没有在运行。
     """
@@ -67,6 +67,7 @@ def down(data: DataOption = None) -> None:
     # The supervisor holds the lock until its last child has ended.
     with (directory / "up.lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+    typer.echo(f"{directory} 已全部停止；数据保留，再次执行 biaojie up 即恢复")
 
 
 @app.command()
@@ -103,7 +104,7 @@ def status(data: DataOption = None) -> None:
 def resolve(
     identifier: Annotated[str, typer.Argument(help="标识，六种编码体系均可")],
     server: Annotated[str | None, typer.Option("--server", help="主机:端口；默认询问本机递归节点")] = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="udp、tcp 或 http")] = "udp",
+    protocol: Annotated[str, typer.Option("--protocol", help="udp、tcp 或 http；答复较长时用 tcp")] = "udp",
     index: Annotated[list[int] | None, typer.Option("--index", help="只取这些索引，可重复")] = None,
     type_: Annotated[list[str] | None, typer.Option("--type", help="只取这些类型，可重复")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="显示解析路径与每步用时")] = False,
@@ -159,6 +160,7 @@ def wire_decode(octets: Annotated[str, typer.Argument(metavar="HEX", help="十�
 def check_config() -> None:
     """列出每个配置项的值与来源；有配置项不正确时退出状态为 1。
 
+    不设 BIAOJIE_CONFIG 时只显示默认值与环境变量；要看某个节点，令 BIAOJIE_CONFIG=数据目录/节点/node.toml。
     可能的错误：BASE-101、BASE-102。
     """
     from rich.console import Console
@@ -214,7 +216,9 @@ def _asked_server(server: str | None, protocol: str, data: Path | None) -> tuple
     try:
         nodes: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        _usage(f"没有找到 {path}；请先执行 biaojie up，或用 --server 指定服务器")
+        _usage(
+            f"没有找到 {path}；请先执行 biaojie up，若数据目录在别处，请用 --data 或 BIAOJIE_DATA 指明，也可用 --server 指定服务器"
+        )
     except ValueError:
         _usage(f"{path} 不是合法的 JSON")
     for row in nodes.values():

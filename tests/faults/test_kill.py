@@ -76,6 +76,8 @@ def _healthy_before_and_after(request: pytest.FixtureRequest) -> Iterator[None]:
     if "unbounded" in request.fixturenames:
         request.getfixturevalue("unbounded")
     chain: Chain = request.getfixturevalue("chain")
+    if chain.process is None or chain.process.poll() is not None:
+        chain.up()  # a test before this one failed halfway
     wait_healthy(chain)
     yield
     wait_healthy(chain)

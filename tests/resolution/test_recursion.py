@@ -261,7 +261,7 @@ def test_dead_enterprise_whose_parent_names_no_other_address_is_no_answer() -> N
     outcome = world.resolve("88.100.1/b")
 
     assert (outcome.response_code, outcome.error.code if outcome.error else "") == (2, "RES-161")
-    assert outcome.message == "节点 企业节点 88.100.1 没有应答，已尝试 1 个地址"
+    assert outcome.message == "企业节点 88.100.1 没有应答，已尝试 1 个地址"
     assert world.asked.count(("203.0.113.3", "88.100.1/b")) == 1
 
 

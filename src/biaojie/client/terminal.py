@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,18 +17,15 @@ from biaojie.resolution.questions import Step
 
 def show(found: Resolution, console: Console | None = None) -> None:
     """Print a resolution; failed tries stay in the path, marked 失败."""
-    out = Console(highlight=False) if console is None else console
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else 160) if console is None else console
     title = response_title(found.response_code).partition(" ")[2]
     mark, style = {0: ("✓", "green"), 1: ("△", "yellow")}.get(found.exit_status, ("✕", "red"))
     verdict = Text(f"{mark} {_printable(found.identifier)}  {title}（{found.response_code}）", style=style)
     out.print(verdict)
-    answered = f"由 {_printable(found.node) or found.endpoint} 应答" + ("（权威）" if found.authoritative else "")
-    out.print(
-        Text(
-            f"  {answered}，{found.endpoint.protocol.upper()}，{found.octets:,} 字节，用时 {found.elapsed_ms:.1f} 毫秒",
-            style="dim",
-        )
-    )
+    answered = f"由 {found.endpoint} 应答" + ("（权威）" if found.authoritative else "")
+    if found.node and found.exit_status in (0, 1):  # else it names the last node of a path that led nowhere
+        answered += f"，来自{_printable(found.node)}"
+    out.print(Text(f"  {answered}，{found.octets:,} 字节，用时 {found.elapsed_ms:.1f} 毫秒", style="dim"))
     if found.message:
         out.print(Text(f"  {_printable(found.message)}"))
     if found.aliases:

@@ -16,6 +16,7 @@ from pathlib import Path
 from biaojie.base.roles import NODE_ROLES
 from biaojie.foundation.postgres import place
 from biaojie.foundation.postgres.binaries import SHARED_ROOT
+from biaojie.processes import control
 from biaojie.processes.errors import NoSuchNode, NotRunning
 
 ATTEMPTS, PAUSE_S = 5, 0.5
@@ -29,7 +30,9 @@ def run(directory: Path, *, node: str | None, say: Callable[[str], None]) -> boo
         raise NotRunning(directory=directory) from error
     examined = [name for name, row in nodes.items() if NODE_ROLES[row["role"]].has_database and node in (None, name)]
     if not examined:
-        raise NoSuchNode(name=node, known="、".join(nodes))
+        raise NoSuchNode(name=node, known="、".join(name for name, row in nodes.items() if NODE_ROLES[row["role"]].has_database))
+    if (directory / "pg.json").exists():  # its database runs only while the chain does
+        control.call(directory, "status")
     for home, lost in place.orphans(SHARED_ROOT):
         say(f"提示：{home} 是 {lost} 的数据库，该目录已不存在或已另建数据库；确认无用后可删除 {home} 与 {home}.json")
     sound = [_examine(directory / name, name, say) for name in examined]
@@ -45,7 +48,8 @@ def _examine(folder: Path, name: str, say: Callable[[str], None]) -> bool:
     try:
         report = json.loads(done.stdout)
     except ValueError:  # an exception ends with status 1 too, but without a report
-        say(f"{name}：检查未能进行：{done.stderr.strip()[-500:]}")
+        last = done.stderr.strip().rpartition("\n")[2][-500:]  # the lines before it are a traceback
+        say(f"{name}：检查未能进行：{last or f'退出码 {done.returncode}'}")
         return False
     if report["equal"]:
         say(f"{name}：索引与注册数据一致（{report['registry'].partition('-')[0]} 条，摘要 {report['registry'][-16:]}）")

@@ -33,7 +33,7 @@ class AlreadyRunning(ProcessError):
 
 
 class NotRunning(ProcessError):
-    """{directory} 没有在运行；先执行 biaojie up --data {directory}"""
+    """{directory} 没有在运行；先执行 biaojie up --data {directory}，若数据目录在别处，请用 --data 或 BIAOJIE_DATA 指明"""
 
     code = "PROC-103"
 

@@ -118,7 +118,7 @@ def announced_before(directory: Path, nodes: Sequence[chain.PlannedNode]) -> dic
 
 def address_table(announced: Mapping[str, Any]) -> str:
     """The table of addresses and sign-ins that `biaojie up` prints."""
-    lines = [f"{'节点':<14}{'Web / 页面':<28}{'Handle UDP/TCP':<20}{'Handle HTTP':<28}前缀"]
+    lines = [f"{'节点':<14}{'Web 地址':<28}{'Handle UDP/TCP':<20}{'Handle HTTP':<28}前缀"]
     for name, row in announced.items():
         lines.append(
             f"{name:<16}{row['http']:<30}{row.get('handle_udp', ''):<20}{row.get('handle_http', ''):<28}{'、'.join(row['prefixes'])}"

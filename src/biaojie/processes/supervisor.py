@@ -68,6 +68,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         """Resolvers first: they answer from their index while the database recovers or is prepared."""
+        self.say(f"正在启动，数据目录 {self.directory}；首次约需一分钟")
         block = ports.choose(self.directory, wanted=self.port_base, nodes=len(chain.CHAIN))
         server = databases.server_for(self.directory)
         database = self._start_database(server.cluster) if server.cluster is not None else None

@@ -152,7 +152,7 @@ class WalkError(ResolutionError):
 
 
 class NoAnswer(WalkError):
-    """节点 {node} 没有应答，已尝试 {tried} 个地址"""
+    """{node} 没有应答，已尝试 {tried} 个地址"""
 
     code = "RES-161"
 

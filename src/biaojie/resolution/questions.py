@@ -275,7 +275,7 @@ def note_of(reply: Reply | RouteReply) -> str:
     if isinstance(reply, RouteReply):
         if not reply.next:
             return "没有路由"
-        return f"路由 {reply.matched}" + ("，终点" if reply.final else "")
+        return f"匹配路由 {reply.matched}" + ("（末级）" if reply.final else "")
     if reply.response_code in REFERRALS:
         return f"转介{f' {reply.referral}' if reply.referral else ''}"
     notes = ["权威应答"] if reply.authoritative else []

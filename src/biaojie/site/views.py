@@ -56,4 +56,5 @@ def internal_error(request: HttpRequest) -> JsonResponse:
 def error_answer(http: int) -> JsonResponse:
     """The envelope that says no more than an HTTP status does."""
     status, message = HTTP_MESSAGES.get(http, (Status.REFUSED, "请求被拒绝"))
-    return JsonResponse(refusal(status, message, [{"code": f"API-{http}", "pointer": "", "message": message}]), status=http)
+    body = refusal(status, message, [{"code": f"API-{http}", "pointer": "", "message": message}])
+    return JsonResponse(body, status=http, json_dumps_params={"ensure_ascii": False})

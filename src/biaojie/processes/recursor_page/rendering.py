@@ -35,6 +35,8 @@ TYPE_TITLES: Mapping[str, str] = {
     "URL": "网址", "EMAIL": "电子邮箱", "DESC": "说明", "HS_ADMIN": "管理员", "HS_VLIST": "管理员组", "HS_PUBKEY": "公钥",
     "HS_SITE": "解析站点", "HS_SITE.6": "解析站点（IPv6）", "HS_SITE.PREFIX": "下级前缀的站点", "HS_SERV": "解析服务",
     "HS_ALIAS": "别名", "HS_NAMESPACE": "命名空间", "HS_SIGNATURE": "签名", "HS_CERT": "证书",
+    "PRODUCTNAME": "产品名称", "BRAND": "品牌", "MODEL": "型号", "SPECIFICATION": "规格", "MANUFACTURER": "生产企业",
+    "PRODUCTIONDATE": "生产日期", "SERIALNUMBER": "序列号",
 }  # fmt: skip
 _OWNERS_WORD = (ResponseCode.HANDLE_NOT_FOUND, ResponseCode.VALUES_NOT_FOUND)
 
@@ -69,14 +71,14 @@ def render(
         result = _result(identifier, outcome)
     elif fault:
         result = f'  <p class="verdict broken" role="alert"><strong>无法解析</strong> <span>{escape(fault)}</span></p>'
+    offered = _examples(examples)
     return _template("page.html").substitute(
         title=escape(f"{identifier} · 标识解析 · 标解" if identifier else "标识解析 · 标解"),
         node=escape(node),
         environment='<span class="environment">测试环境</span>' if environment == "test" else "",
         identifier=escape(identifier),
         recognised=escape(recognised(identifier)),
-        examples=_examples(examples),
-        result=result,
+        below=f"{result}\n{offered}" if result else offered,  # an answer comes first, also on a small screen
     )
 
 
@@ -117,7 +119,7 @@ def _examples(examples: Sequence[str]) -> str:
     if not examples:
         return ""
     items = "".join(map(_example, examples))
-    return f'<nav class="examples" aria-label="示例">\n    <span>试一试：</span>\n    <ul>{items}</ul>\n  </nav>'
+    return f'  <nav class="examples" aria-label="示例">\n    <span>试一试：</span>\n    <ul>{items}</ul>\n  </nav>'
 
 
 def _example(identifier: str) -> str:
@@ -131,9 +133,9 @@ def _result(identifier: str, outcome: Outcome) -> str:
     parts = [f"用时 {total_ms:.1f} 毫秒"]
     last = next((step for step in reversed(outcome.trace) if step.protocol and not step.error), None)
     if outcome.cached:
-        parts.append(f"由缓存应答（来自 {outcome.node}）")
+        parts.append(f"应答方：缓存（来自{outcome.node}）")
     elif outcome.error is None and outcome.node:
-        parts.append(f"由 {outcome.node} 应答" + (f"（{last.protocol.upper()}）" if last else ""))
+        parts.append(f"应答方：{outcome.node}" + (f"（{last.protocol.upper()}）" if last else ""))
     if outcome.response_code == ResponseCode.SUCCESS:
         state, mark, word = "found", "✓", "已找到"
         parts.append(f"TTL {outcome.ttl_s} 秒")
