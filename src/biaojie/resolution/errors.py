@@ -183,7 +183,7 @@ class AliasLoop(WalkError):
 
 
 class UnusableReferral(WalkError):
-    """节点 {node} 的转介没有可用的地址"""
+    """{node} 的转介没有可用的地址"""
 
     code = "RES-166"
 
