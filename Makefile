@@ -8,7 +8,6 @@ ARGS   ?=
 JOBS   ?= 2
 # With REQUIRE_ALL=1 a test that lacks its outside program fails instead of being skipped.
 ifdef REQUIRE_ALL
-export BIAOJIE_REQUIRE_ALL = $(REQUIRE_ALL)
 override TEST_FLAGS += --require-all
 endif
 ifdef BOUNDED

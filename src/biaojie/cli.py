@@ -161,6 +161,7 @@ def check_config() -> None:
     """列出每个配置项的值与来源；有配置项不正确时退出状态为 1。
 
     不设 BIAOJIE_CONFIG 时只显示默认值与环境变量；要看某个节点，令 BIAOJIE_CONFIG=数据目录/节点/node.toml。
+
     可能的错误：BASE-101、BASE-102。
     """
     from rich.console import Console

@@ -308,11 +308,27 @@ OTHERS = [
 ]
 
 
+def second_claim(chain: Chain, claim: dict[str, Any]) -> int:
+    """The number that the second-level node has given the enterprise's claim."""
+    held = chain.api("second", "operator").call("GET", "/api/v1/routes/claims")["items"]
+    return next(int(row["id"]) for row in held if (row["system"], row["coverage"]) == (claim["system"], claim["coverage"]))
+
+
 @pytest.mark.parametrize(("system", "coverage", "identifier"), OTHERS)
 def test_identifier_of_another_system_is_routed_from_the_top_to_the_enterprise(
     chain: Chain, enterprise: Api, system: str, coverage: str, identifier: str
 ) -> None:
     claim = enterprise.call("POST", "/api/v1/routes", json={"system": system, "coverage": coverage})
+    waiting = enterprise.refused(
+        "POST", "/api/v1/identifiers", json={"identifier": identifier, "values": [url_value("https://w.example")]}
+    )
+    for node in ("second", "top"):
+        reviewer = chain.api(node, "reviewer")
+        proposed = reviewer.call("GET", "/api/v1/routes/claims", params={"state": "proposed"})["items"]
+        found = next(row for row in proposed if (row["system"], row["coverage"]) == (claim["system"], claim["coverage"]))
+        reviewer.call("POST", f"/api/v1/routes/claims/{found['id']}/approve")
+    chain.api("second", "operator").call("POST", f"/api/v1/routes/claims/{second_claim(chain, claim)}/sync")
+    active = enterprise.call("POST", f"/api/v1/routes/claims/{claim['id']}/sync")
     enterprise.call(
         "POST", "/api/v1/identifiers", json={"identifier": identifier, "values": [url_value("https://o.example/" + system)]}
     )
@@ -322,6 +338,7 @@ def test_identifier_of_another_system_is_routed_from_the_top_to_the_enterprise(
     status, answer = chain.resolve(identifier, trace=True)
 
     assert claim["final"] is True and claim["owner"] == "88.100.1"
+    assert (claim["state"], waiting[1], active["state"]) == ("forwarded", ["REG-154"], "active")
     assert [route(chain, node, identifier)["final"] for node in LEVELS] == [False, False, True]
     assert (status, texts(answer["values"])) == (FOUND, [(1, "URL", "https://o.example/" + system)])
     asked = [step for step in answer["trace"] if step["protocol"]]

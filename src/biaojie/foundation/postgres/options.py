@@ -66,6 +66,7 @@ def fixed(*, tag: str, sockets: Path) -> dict[str, str]:
         "synchronous_commit": "on",
         "full_page_writes": "on",
         "restart_after_crash": "on",
+        "recovery_init_sync_method": "syncfs",  # one call a file system instead of an fsync for each of thousands of files
         "logging_collector": "on",
         "log_destination": "stderr",
         "log_directory": "../log",  # beside the data, also after the folder has moved
