@@ -28,6 +28,7 @@ HAS_DJANGO = find_spec("django") is not None
 NOT_WITHOUT_DJANGO = (
     "site",
     "registry",
+    "processes/test_supervisor.py",
     *(f"foundation/{room}" for room in ("records", "accounts", "audit", "workflow", "jobs", "ui")),
 )
 collect_ignore = [] if HAS_DJANGO else list(NOT_WITHOUT_DJANGO)

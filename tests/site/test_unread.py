@@ -155,29 +155,3 @@ def test_connection_that_ends_after_a_refusal_is_announced(web: str, expecting: 
     head = octets.partition(b"\r\n\r\n")[0].lower()
     assert head.startswith(b"http/1.1 401 ")
     assert b"\r\nconnection: close" in head
-
-
-def test_connections_whose_bodies_never_come_hold_no_thread(web: str) -> None:
-    host, _, port = web.rpartition(":")
-    head = f"POST {REFUSED} HTTP/1.1\r\nHost: {web}\r\nContent-Length: 1000\r\n\r\n"
-    silent = [socket.create_connection((host, int(port)), timeout=15) for _ in range(4)]  # twice the threads there are
-    try:
-        for connection in silent:
-            connection.sendall(head.encode())
-        answers = [connection.recv(4096).lower() for connection in silent]
-
-        assert [b"connection: close" in answer for answer in answers] == [True] * 4
-        assert is_up(web)
-    finally:
-        for connection in silent:
-            connection.close()
-
-
-def test_body_given_up_as_silent_is_not_waited_for_again() -> None:
-    def give_up(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        start_response("408 Request Timeout", [])
-        return [b""]
-
-    told, rest = answered({"CONTENT_LENGTH": "4", "wsgi.input": io.BytesIO(b"abcd")}, give_up)
-
-    assert (told, rest) == ({"Connection": "close"}, b"abcd")

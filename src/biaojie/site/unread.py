@@ -3,21 +3,17 @@
 An application may refuse a request before it has read its body (401, 403, 413, 422). The server cannot use such a connection
 for another request and closes it; a client that was not told loses its next request on it. So a short rest is read and thrown
 away, and the connection stays; where the rest is long, or its client still waits to be told to go on (`Expect:
-100-continue`), the answer carries `Connection: close` (RFC 9112 §9.6). So it does where the rest does not
-come at once.
+100-continue`), the answer carries `Connection: close` (RFC 9112 §9.6).
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final
 
 DRAIN_OCTETS_MAX: Final = 1 << 20
 """So much of a rest is read: less work than a new connection, and bounded."""
-DRAIN_S: Final = 2.0
-"""For so long the rest is waited for."""
 _BLOCK_OCTETS: Final = 65_536
 _DIGITS_MOST: Final = 18
 
@@ -89,25 +85,16 @@ class _CountedInput:
         return line
 
     def drain(self, octets_max: int) -> bool:
-        """Read the rest and throw it away; False, at once where the length tells, when it is longer than `octets_max`.
-
-        False too when it has not come in `DRAIN_S`: a silent client must not hold the thread that answers others. The reader
-        then goes on in a thread of its own and ends with the connection.
-        """
+        """Read the rest and throw it away; False, at once where the length tells, when it is longer than `octets_max`."""
         if self._left is not None and self._left > octets_max:
             return False
-        reader = threading.Thread(target=self._throw_away, args=(octets_max,), name="unread-body", daemon=True)
-        reader.start()
-        reader.join(DRAIN_S)
-        return not reader.is_alive() and self.at_end
-
-    def _throw_away(self, octets_max: int) -> None:
         read = 0
         while not self.at_end and read <= octets_max:
             try:
                 read += len(self.read(_BLOCK_OCTETS))
             except OSError:
-                return  # the peer is gone
+                return False  # the peer is gone
+        return self.at_end
 
     def _note(self, data: bytes, *, ended: bool) -> None:
         self.is_untouched = False
