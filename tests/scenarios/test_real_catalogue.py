@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from urllib.parse import quote
 
 import pytest
-from running_chain import Chain, wait_until
+from running_chain import Chain
 
 from biaojie.base.settings import split_address
 from biaojie.client.aio import Client
@@ -100,10 +100,7 @@ def test_every_package_resolves_to_equal_values(
 ) -> None:
     address = chain.nodes["enterprise"][f"handle_{protocol}"].removeprefix("http://")
     endpoint = Endpoint(protocol, *split_address(address))
-    last = next(reversed(catalogue))
-    assert (
-        wait_until(lambda: chain.resolve(last, "--server", address, "--protocol", protocol)[0] == 0, 60, pause_s=0.5) is not None
-    )
+    chain.wait_found(next(reversed(catalogue)), node="enterprise", protocol=protocol)
 
     begun = time.monotonic()
     wrong = over_http(endpoint, catalogue) if protocol == "http" else asyncio.run(over_handle(endpoint, catalogue))
