@@ -35,7 +35,6 @@ from biaojie.registry.errors import (
 )
 from biaojie.registry.models import BulkError, BulkLoad
 from biaojie.registry.operations_handles import served_prefix
-from biaojie.registry.policies import BULK_SILENCE_S
 from biaojie.registry.visibility import holds
 
 NDJSON: Final = "ndjson"
@@ -105,8 +104,7 @@ def receive(*, actor: object, load: BulkLoad, order: Order, body: Body, user: Us
             raise BulkLengthRequired(pointer="header")
     target = Target(prefix=load.prefix, mode=load.mode, actor=f"{load.actor} (bulk {load.id})")
     take = _take_atomic if load.atomic else _take_by_chunks
-    made = _chunks(load, order, body, end_is_sure)
-    with ahead(made, body=body, silence_s=BULK_SILENCE_S.value) as chunks:
+    with ahead(_chunks(load, order, body, end_is_sure)) as chunks:
         take(load, target, _counted(chunks, order), lambda: _end(load, actor))
     return load
 

@@ -1,8 +1,7 @@
 """The octets of a bulk request as they stream in: counted, digested, cut off where the request says they end.
 
 A body of known length that stops short, a wrong digest or row count is refused as what it is, so that a torn upload is
-never taken for a whole one. `ahead` reads and parses the next chunks while the database works on the current one, and gives up on
-a client that sends nothing.
+never taken for a whole one. `ahead` reads and parses the next chunks while the database works on the current one.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import hashlib
 import queue
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -36,13 +34,6 @@ class Body:
         self._expected = _sha256_of(digest) if digest.strip() else b""
         self._hash = hashlib.sha256()
         self.octets = 0
-        self._reading_since: float | None = None
-
-    @property
-    def silent_s(self) -> float:
-        """For how long the block that is being read has not come; 0 while none is."""
-        since = self._reading_since
-        return 0.0 if since is None else time.monotonic() - since
 
     @property
     def end_is_sure(self) -> bool:
@@ -74,23 +65,21 @@ class Body:
             yield held
 
     def _block(self, wanted: int) -> bytes:
-        self._reading_since = time.monotonic()
         try:
             return self._read(wanted)
+        except TimeoutError as error:
+            raise BulkSilent(pointer="body") from error
         except OSError as error:
             expected = "完整正文" if self._length is None else f"{self._length} 字节"
             raise BulkLengthMissing(pointer="body", expected=expected, received=f"{self.octets} 字节") from error
-        finally:
-            self._reading_since = None
 
 
 @contextmanager
-def ahead(
-    items: Iterator[T], *, body: Body | None = None, silence_s: float = 0.0, depth: int = CHUNKS_AHEAD
-) -> Iterator[Iterator[T]]:
+def ahead(items: Iterator[T], *, depth: int = CHUNKS_AHEAD) -> Iterator[Iterator[T]]:
     """The items, made in a thread of their own up to `depth` in advance; an exception of theirs is raised here.
 
-    With `body` given, from which they are made, `BulkSilent` is raised when a block of it has not come for `silence_s`.
+    It ends only when the thread has ended: a request must not be answered while its body is still being read
+    (`site.silence`, which bounds how long that can take).
     """
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
@@ -114,26 +103,21 @@ def ahead(
 
     def consume() -> Iterator[T]:
         while True:
-            try:
-                item, fault = ready.get(timeout=min(1.0, silence_s) if body is not None else None)
-            except queue.Empty:
-                if body is not None and body.silent_s >= silence_s:
-                    raise BulkSilent(pointer="body", seconds=int(silence_s)) from None
-                continue
+            item, fault = ready.get()
             if fault is not None:
                 raise fault
             if item is None:
                 return
             yield item
 
-    # A daemon: a reader that waits for a silent client ends with the connection, not with us.
+    # A daemon: a reader that waits for its client must not keep the process from ending.
     thread = threading.Thread(target=produce, name="bulk-read-ahead", daemon=True)
     thread.start()
     try:
         yield consume()
     finally:
         stop.set()
-        thread.join(1.0)
+        thread.join()
 
 
 def _sha256_of(header: str) -> bytes:

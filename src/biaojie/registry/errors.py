@@ -306,7 +306,7 @@ class BulkDiffers(BulkRefused):
 
 
 class BulkSilent(RegistryError):
-    """{seconds} 秒内没有收到正文，接收已中止；任务保留，可以续传"""
+    """正文长时间没有数据到达，接收已中止；任务保留，可以续传"""
 
     code = "REG-173"
 

@@ -30,9 +30,6 @@ ROUTE_REVIEW_REQUIRED: Final = Policy(
 CHECK_TIMEOUT_MS: Final = Policy(value=3000, unit="毫秒", reason="新地址核对一次的最长等待；UDP 的三次发送在此之内")
 ADDRESSES_MAX: Final = Policy(value=8, unit="个", reason="一组路由中同一类型 IP 的上限；新旧并行时记录不超过 16 个站点")
 CALL_TIMEOUT_S: Final = Policy(value=20, unit="秒", reason="上级核对新地址需要时间，调用须等得到它的结论")
-BULK_SILENCE_S: Final = Policy(
-    value=30, unit="秒", reason="批量正文的每一块（至多 64 KiB，含首块）须在此时间内到达，否则空占位置；约 18 kbit/s"
-)
 BULK_ACCOUNT_SHARE: Final = Policy(value=2, unit="分之一", reason="一个账号至多占用批量任务位置的几分之一，以免一个令牌占满")
 PAGE_LIMIT: Final = Policy(value=200, unit="条", reason="一页列表的上限")
 

@@ -3,7 +3,8 @@
 An application may refuse a request before it has read its body (401, 403, 413, 422). The server cannot use such a connection
 for another request and closes it; a client that was not told loses its next request on it. So a short rest is read and thrown
 away, and the connection stays; where the rest is long, or its client still waits to be told to go on (`Expect:
-100-continue`), the answer carries `Connection: close` (RFC 9112 §9.6).
+100-continue`), the answer carries `Connection: close` (RFC 9112 §9.6). A body that
+stops coming is given up (`silence`): its read raises `TimeoutError`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final
+
+from biaojie.site.silence import Waiting, watch
 
 DRAIN_OCTETS_MAX: Final = 1 << 20
 """So much of a rest is read: less work than a new connection, and bounded."""
@@ -33,15 +36,13 @@ class UnreadBodies:
         length = _length_of(environ)
         if length == 0:
             return self._application(environ, start_response)
-        body = _CountedInput(environ["wsgi.input"], length)
+        body = _CountedInput(environ["wsgi.input"], length, environ)
         environ["wsgi.input"] = body
         is_waiting = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
 
         def start(status: str, headers: Headers, exc_info: ExcInfo = None) -> Any:
-            # 408: the client is silent, and whoever gave it up may still be waiting for it in another thread.
-            silent = status.startswith("408")
             # A body that is read only while the answer streams out does not exist here: Django decides the status after reading.
-            if silent or not (body.at_end or (not (is_waiting and body.is_untouched) and body.drain(DRAIN_OCTETS_MAX))):
+            if body.is_broken or not (body.at_end or (not (is_waiting and body.is_untouched) and body.drain(DRAIN_OCTETS_MAX))):
                 headers = [*((name, text) for name, text in headers if name.lower() != "connection"), ("Connection", "close")]
             return start_response(status, headers, exc_info)
 
@@ -51,27 +52,35 @@ class UnreadBodies:
 class _CountedInput:
     """`wsgi.input` that knows whether it has been read to its end; `length` None = only the end itself tells (chunked)."""
 
-    def __init__(self, source: Any, length: int | None) -> None:
+    def __init__(self, source: Any, length: int | None, environ: dict[str, Any]) -> None:
         self._source = source
+        self._environ = environ
         self._left = length
         self.at_end = False
+        self.is_broken = False
         self.is_untouched = True
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to `size` octets; all of them where it is negative or None."""
-        data: bytes = self._source.read(-1 if size is None else size)
+        with watch.reading(self._environ) as waiting:
+            data: bytes = self._source.read(-1 if size is None else size)
+        self._check(waiting, data)
         self._note(data, ended=size is None or size < 0 or (size > 0 and not data))
         return data
 
     def readline(self, size: int = -1) -> bytes:
         """One line."""
-        data: bytes = self._source.readline(size) if size >= 0 else self._source.readline()
+        with watch.reading(self._environ) as waiting:
+            data: bytes = self._source.readline(size) if size >= 0 else self._source.readline()
+        self._check(waiting, data)
         self._note(data, ended=not data and size != 0)
         return data
 
     def readlines(self, hint: int = -1) -> list[bytes]:
         """The lines, all of them where there is no hint."""
-        lines: list[bytes] = self._source.readlines(hint)
+        with watch.reading(self._environ) as waiting:
+            lines: list[bytes] = self._source.readlines(hint)
+        self._check(waiting, b"".join(lines))
         self._note(b"".join(lines), ended=hint <= 0 or not lines)
         return lines
 
@@ -94,12 +103,19 @@ class _CountedInput:
                 read += len(self.read(_BLOCK_OCTETS))
             except OSError:
                 return False  # the peer is gone
-        return self.at_end
+        return self.at_end and not self.is_broken
+
+    def _check(self, waiting: Waiting, data: bytes) -> None:
+        """Raises `TimeoutError` where the connection was given up and the body ends short of its length for it."""
+        if waiting.is_ended and (self._left is None or len(data) < self._left):
+            self.is_broken = True
+            raise TimeoutError("the request's body has stopped coming")
 
     def _note(self, data: bytes, *, ended: bool) -> None:
         self.is_untouched = False
         if self._left is not None:
             self._left = max(0, self._left - len(data))
+        self.is_broken = self.is_broken or (ended and bool(self._left))
         self.at_end = self.at_end or ended or self._left == 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -130,6 +130,7 @@ HTTP_MESSAGES: Mapping[int, tuple[Status, str]] = {
     403: (Status.NO_PERMISSION, "没有权限"),
     404: (Status.REFUSED, "没有这个地址或对象"),
     405: (Status.REFUSED, "不支持该请求方法"),
+    408: (Status.REFUSED, "请求正文没有收全"),
     413: (Status.REFUSED, "请求内容过大"),
     429: (Status.REFUSED, "请求过于频繁"),
     500: (Status.INTERNAL, "系统内部错误"),
@@ -175,6 +176,10 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(RequestDataTooBig)
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return plain(request, 413)
+
+    @api.exception_handler(UnreadablePostError)
+    def cut_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+        return plain(request, 408)
 
     @api.exception_handler(DataError)
     @api.exception_handler(UnicodeEncodeError)
